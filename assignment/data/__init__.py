@@ -1,0 +1,6 @@
+"""Images for the exercise: where their bytes come from, and what is done to them before a model sees them."""
+
+from assignment.data.images import Images, load_images, load_splits, preprocess
+from assignment.data.sources import SAMPLE, prepare
+
+__all__ = ["SAMPLE", "Images", "load_images", "load_splits", "prepare", "preprocess"]

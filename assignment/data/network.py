@@ -1,0 +1,52 @@
+"""Is there a network? Found out in seconds, and never in silence."""
+
+import os
+import ssl
+import sys
+import threading
+import urllib.error
+import urllib.request
+from urllib.parse import urlsplit
+
+_SECONDS = 5
+
+
+class Unavailable(Exception):
+    """This source cannot serve now; the message says why, and the next source is tried."""
+
+
+def say(message):
+    """One line for the user about what is being done, on stderr."""
+    print(message, file=sys.stderr, flush=True)
+
+
+def forbidden():
+    """Has the user forbidden every network attempt (environment variable ASSIGNMENT_OFFLINE)?"""
+    return os.environ.get("ASSIGNMENT_OFFLINE", "") not in ("", "0")
+
+
+def require(url):
+    """Returns once a server has answered at `url`, in whatever way.
+
+    Raises:
+      Unavailable: nothing answered within seconds.
+    """
+    answers = []
+    # A time-out of the socket does not bound the look-up of the name: hence a thread that is waited for no longer.
+    attempt = threading.Thread(target=lambda: answers.append(_answers(url)), daemon=True)
+    attempt.start()
+    attempt.join(_SECONDS)
+    if not any(answers):
+        raise Unavailable(f"no answer from {urlsplit(url).hostname or url}")
+
+
+def _answers(url):
+    try:
+        urllib.request.urlopen(url, timeout=_SECONDS).close()
+    except urllib.error.HTTPError:
+        return True  # a refusal is an answer; whoever fetches in earnest gives the reason
+    except urllib.error.URLError as error:
+        return isinstance(error.reason, ssl.SSLError)  # the earnest fetch may know other certificates
+    except (OSError, ValueError):
+        return False
+    return True

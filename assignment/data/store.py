@@ -1,0 +1,58 @@
+"""A data folder that stays whole: what is prepared appears there all at once or not at all."""
+
+import fcntl
+import os
+import shutil
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+
+from assignment.data.network import say
+from assignment.errors import UserError
+
+_PREFIX = ".preparing-"
+
+
+def data_folder(data_dir=None):
+    """The folder for data: `data_dir`, else the environment variable ASSIGNMENT_DATA_DIR, else `data` right here."""
+    return Path(data_dir or os.environ.get("ASSIGNMENT_DATA_DIR") or "data").expanduser()
+
+
+@contextmanager
+def workshop(data_dir):
+    """A fresh folder within `data_dir` to prepare in, for one process at a time; gone on leaving.
+
+    A second process waits, and says so. The lock ends with its process, however that ends, so that whatever
+    folder is found under the lock was left by one that was killed.
+
+    Raises:
+      UserError: `data_dir` cannot be written to, or the disk is full.
+    """
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+        with open(data_dir / ".lock", "w") as lock:
+            _acquire(lock, data_dir)
+            for left_over in data_dir.glob(f"{_PREFIX}*"):
+                shutil.rmtree(left_over, ignore_errors=True)
+            with tempfile.TemporaryDirectory(prefix=_PREFIX, dir=data_dir) as folder:
+                yield Path(folder)
+    except OSError as error:
+        raise UserError(
+            f"cannot write to the data folder {data_dir} ({error.strerror or error}); "
+            "make it writable, or name another with the environment variable ASSIGNMENT_DATA_DIR"
+        ) from error
+
+
+def publish(folder, workshop_dir, data_dir):
+    """Moves `folder` from the workshop to the same place in the data folder, in one step."""
+    place = data_dir / folder.relative_to(workshop_dir)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    folder.rename(place)
+
+
+def _acquire(lock, data_dir):
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        say(f"another process is preparing data in {data_dir}; waiting for it …")
+        fcntl.flock(lock, fcntl.LOCK_EX)
