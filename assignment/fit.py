@@ -1,0 +1,179 @@
+"""Training: one compiled step, one loop. They know models and estimators only by their methods."""
+
+import math
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from assignment.lattice.gaussian import as_gaussian
+from assignment.lattice.information import independent_information
+
+OPTIMIZERS = {"sgd": keras.optimizers.SGD, "rmsprop": keras.optimizers.RMSprop, "adam": keras.optimizers.Adam}
+
+
+def make_optimizer(optimizer, weights, reach, learning_rate=None):
+    """A Keras optimizer by name, with a learning rate that suits whitened coordinates; an instance passes through.
+
+    Args:
+      optimizer: "sgd", "rmsprop", "adam" or a Keras optimizer.
+      weights: P, the number of weights; reach: the longest step, see `Trainer`.
+      learning_rate: of the named optimizer; by default 0.2 for SGD and reach/√P for the others, whose steps have about
+        the same length in every coordinate.
+    """
+    if isinstance(optimizer, keras.optimizers.Optimizer):
+        return optimizer
+    if optimizer not in OPTIMIZERS:
+        raise ValueError(f"optimizer must be one of {', '.join(OPTIMIZERS)} or a Keras optimizer, not {optimizer!r}")
+    default = 0.2 if optimizer == "sgd" else reach / math.sqrt(weights)
+    return OPTIMIZERS[optimizer](default if learning_rate is None else learning_rate)
+
+
+class Trainer:
+    """Minimises an estimator's loss over θ and the estimator's own unknowns, one minibatch at a time.
+
+    The optimizer moves whitened coordinates φ: θ = θ₀ + L⁻ᵀφ, and c = c₀ + m·(θ − θ₀) + φ_c for an estimator that
+    learns c. With LLᵀ the Fisher information of a known distribution and m its E[s], ‖φ‖ is the spread (standard
+    deviation, in nats) over that distribution of the log-ratio between the model and where it started.
+    No step is longer than `reach`, and after each Λ is positive definite: a step out of the cone is halved until it
+    is not one.
+
+    Args:
+      model: `LatticeGaussian` or `StencilPrecision`.
+      estimator: anything with `loss(model, x, seed)` and `trainable_variables`.
+      optimizer: a name or a Keras optimizer, see `make_optimizer`.
+      reach: the longest step, in nats of spread.
+    """
+
+    def __init__(self, model, estimator, optimizer, reach=0.75, learning_rate=None):
+        self.model = as_gaussian(model)
+        self.layer = self.model.precision
+        self.estimator = estimator
+        self.theta = self.layer.theta.value
+        self.extra = list(estimator.trainable_variables)
+        weights, dtype = self.theta.shape[0], self.theta.dtype
+        self.origin = tf.Variable(self.theta, trainable=False)
+        self.extra_origin = tf.Variable(tf.zeros([len(self.extra)], dtype), trainable=False)
+        self.root = tf.Variable(tf.eye(weights, dtype=dtype), trainable=False)
+        self.mean = tf.Variable(tf.zeros([weights], dtype), trainable=False)
+        self.phi = tf.Variable(tf.zeros([weights], dtype))
+        self.extra_phi = tf.Variable(tf.zeros([len(self.extra)], dtype))
+        self.reach = tf.Variable(reach, dtype=dtype, trainable=False)
+        self.halvings = tf.Variable(0, trainable=False)
+        self.optimizer = make_optimizer(optimizer, weights, reach, learning_rate)
+        self.optimizer.build([self.phi, self.extra_phi])
+
+    def centre(self, root, mean=None):
+        """Makes the present weights the origin of new coordinates, with L = `root` [P, P] and m = `mean` [P]."""
+        self.origin.assign(self.theta)
+        self.root.assign(root)
+        self.mean.assign(tf.zeros_like(self.mean) if mean is None else mean)
+        if self.extra:
+            self.extra_origin.assign(tf.stack(self.extra))
+        self.phi.assign(tf.zeros_like(self.phi))
+        self.extra_phi.assign(tf.zeros_like(self.extra_phi))
+
+    def spread(self):
+        """‖φ‖: how far the fit has moved since `centre`, in nats."""
+        return float(tf.norm(self.phi))
+
+    def step(self, x, seed):
+        """One step on images x [B, H, W]; returns the loss before it. ArithmeticError if it is not finite."""
+        loss = float(self._step(x, seed))
+        if not math.isfinite(loss):
+            raise ArithmeticError("training failed: the loss or its gradient is no longer finite")
+        return loss
+
+    @tf.function(reduce_retracing=True)
+    def _step(self, x, seed):
+        with tf.GradientTape() as tape:
+            loss = self.estimator.loss(self.model, x, seed)
+        gradient, *extra = tape.gradient(loss, [self.theta, *self.extra])
+        extra = tf.stack(extra) if extra else tf.zeros([0], self.theta.dtype)
+        # The chain rule through c = c₀ + m·(θ − θ₀) + φ_c and θ = θ₀ + L⁻ᵀφ.
+        gradient += self.mean * tf.reduce_sum(extra)
+        whitened = tf.linalg.triangular_solve(self.root, gradient[:, None])[:, 0]
+        finite = tf.math.is_finite(loss) & tf.reduce_all(tf.math.is_finite(whitened))
+        if finite:
+            before = tf.identity(self.phi)
+            self.optimizer.apply([whitened, extra], [self.phi, self.extra_phi])
+            self._keep_positive_definite(before, self.phi - before)
+        return tf.where(finite, loss, math.nan)
+
+    def _keep_positive_definite(self, before, move):
+        share = tf.minimum(1.0, self.reach / tf.norm(move))
+        self._place(before + share * move)
+        while not self.layer.operator().positive_definite():
+            share = tf.where(share > 1e-6, share / 2, 0.0)
+            self._place(before + share * move)
+            self.halvings.assign_add(1)
+
+    def _place(self, phi):
+        self.phi.assign(phi)
+        shift = tf.linalg.triangular_solve(self.root, phi[:, None], adjoint=True)[:, 0]
+        self.theta.assign(self.origin + shift)
+        for k, variable in enumerate(self.extra):
+            variable.assign(self.extra_origin[k] + tf.tensordot(self.mean, shift, 1) + self.extra_phi[k])
+
+
+def minibatches(images, batch_size, seed):
+    """Endless minibatches [B, H, W]: pass after pass over the images, each in a new random order.
+
+    The images that do not fill a last minibatch of their pass are left out of it.
+    """
+    batch_size = min(batch_size, len(images))
+    random = np.random.default_rng(seed)
+    while True:
+        order = random.permutation(len(images))
+        for start in range(0, len(images) - batch_size + 1, batch_size):
+            yield images[order[start : start + batch_size]]
+
+
+def fit(
+    model, estimator, images, optimizer="adam", *, epochs=3, batch_size=512, learning_rate=None, seed=0, progress=None
+):
+    """Trains a model with GradientTape and a Keras optimizer.
+
+    The weights are measured in units of an independent noise with the model's initial variances, and steps shrink
+    linearly to nothing over the run.
+
+    Args:
+      model: `LatticeGaussian` or `StencilPrecision`, at its start; left at the fit.
+      estimator: an objective with `loss(model, x, seed)`.
+      images: [N, H, W], mean subtracted.
+      optimizer: "sgd", "rmsprop", "adam" or a Keras optimizer.
+      progress: called as progress(step, steps, loss) after every step.
+
+    Returns:
+      A dict of equally long lists: `loss` before each step, and `log_partition` after it where the estimator learns it.
+
+    Raises:
+      ValueError: bad arguments. ArithmeticError: the loss or its gradient was not finite.
+    """
+    images = check_images(images)
+    steps = max(1, len(images) // batch_size) * epochs
+    trainer = Trainer(model, estimator, optimizer, learning_rate=learning_rate)
+    information, mean = independent_information(trainer.layer)
+    trainer.centre(np.diag(np.sqrt(information)), mean)
+    reach = float(trainer.reach)
+    history = {"loss": []} | ({"log_partition": []} if trainer.extra else {})
+    for step, batch in zip(range(steps), minibatches(images, batch_size, seed), strict=False):
+        trainer.reach.assign(reach * (1 - step / steps))
+        history["loss"].append(trainer.step(batch, tf.constant([seed, step])))
+        if trainer.extra:
+            history["log_partition"].append(float(trainer.extra[0]))
+        if progress:
+            progress(step + 1, steps, history["loss"][-1])
+    return history
+
+
+def check_images(images):
+    """Images as float32 [N, H, W]; ValueError unless they are a finite, non-empty stack."""
+    images = np.asarray(images)
+    if images.ndim != 3 or not images.size:
+        raise ValueError(f"images must be a non-empty array [N, H, W], not one of shape {images.shape}")
+    if not np.issubdtype(images.dtype, np.floating):
+        raise ValueError(f"images must be floating point, not {images.dtype}")
+    if not np.isfinite(images).all():
+        raise ValueError("images must be finite: some pixels are NaN or infinite")
+    return images.astype(np.float32, copy=False)

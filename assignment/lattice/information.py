@@ -1,0 +1,85 @@
+"""What the exponential family of a lattice knows of itself: expected moments and Fisher information.
+
+In θ, p_θ(x) ∝ exp(θ · s(x)) with s_k(x) = −½ xᵀA_k x and A_k = ∂Λ/∂θ_k, so that E_θ[xᵀA_k x] = tr(ΣA_k) and
+F_kl = Cov_θ(s_k, s_l) = ½ tr(ΣA_kΣA_l) (Wainwright & Jordan 2008, section 3; Isserlis' theorem).
+All in NumPy and float64; dense in Σ but for the homogeneous 4-connected stencil, whose size has no limit.
+"""
+
+import itertools
+
+import numpy as np
+
+from assignment.lattice.sine import symbols
+from assignment.lattice.stencil import edge_ends, weight_pixels
+
+
+def covariance(layer):
+    """Σ = Λ⁻¹, [D, D]."""
+    return np.linalg.inv(layer.to_dense().numpy().astype(np.float64))
+
+
+def pool_moments(layer, second_moments):
+    """The mean `quadratic_moments` [P] of images with E[xxᵀ] = `second_moments` [D, D]."""
+    rows, columns = weight_pixels(layer.connectivity, layer.height, layer.width)
+    return pool(layer, np.where(rows == columns, 1.0, 2.0) * second_moments[rows, columns])
+
+
+def pool(layer, per_edge):
+    """Sums numbers for each pixel and edge over those that share a weight: [D + E] → [P]."""
+    if layer.shared:
+        return np.array([group.sum() for group in np.split(per_edge, np.cumsum(layer.edge_counts)[:-1])])
+    return per_edge
+
+
+def expected_moments(layer):
+    """E_θ[xᵀA_k x] = tr(ΣA_k), [P]: what `quadratic_moments` averages to under the model."""
+    if layer.operator().sine_diagonal:
+        return np.einsum("khw,hw->k", symbols(layer.height, layer.width, layer.offsets), _sine_covariance(layer))
+    return pool_moments(layer, covariance(layer))
+
+
+def fisher_information(layer):
+    """F_kl = ½ tr(ΣA_kΣA_l), [P, P]."""
+    if layer.shared and layer.connectivity == 4:  # One diagonal direction alone has no sine form.
+        grid = symbols(layer.height, layer.width, layer.offsets) * _sine_covariance(layer)
+        return 0.5 * np.einsum("khw,lhw->kl", grid, grid)
+    sigma = covariance(layer).reshape([layer.height, layer.width] * 2)
+    ends = [((...,), (...,)), *map(edge_ends, layer.offsets)]
+    starts = np.cumsum([0, *layer.group_sizes])
+    information = np.empty([starts[-1]] * 2)
+    for k, l in itertools.combinations_with_replacement(range(len(ends)), 2):
+        block = _covariance_of_products(sigma, ends[k], ends[l])
+        block *= (1 if k else 0.5) * (1 if l else 0.5)
+        here, there = slice(*starts[k : k + 2]), slice(*starts[l : l + 2])
+        information[here, there] = block.sum() if layer.shared else block
+        information[there, here] = information[here, there].T
+    return information
+
+
+def _covariance_of_products(sigma, one, other):
+    """Cov(x_i x_j, x_k x_l) = Σ_ik Σ_jl + Σ_il Σ_jk over the edges ij of `one` and kl of `other`, as a matrix."""
+
+    def block(a, b):
+        cut = sigma[(*a[1:], ...)][b]
+        return np.reshape(cut, (cut.shape[0] * cut.shape[1], -1))
+
+    product = block(one[0], other[0]) * block(one[1], other[1])
+    product += block(one[0], other[1]) * block(one[1], other[0])
+    return product
+
+
+def _sine_covariance(layer):
+    grid = symbols(layer.height, layer.width, layer.offsets)
+    return 1 / np.tensordot(layer.theta.numpy().astype(np.float64), grid, axes=1)
+
+
+def independent_information(layer):
+    """The diagonal of F and E[s], both [P], of independent pixels with variances 1/Λ_ii.
+
+    F is diagonal then: Var(−½x_i²) = ½Λ_ii⁻² and Var(−x_i x_j) = (Λ_ii Λ_jj)⁻¹.
+    """
+    variance = 1 / layer.operator().diag_part().numpy().astype(np.float64)
+    rows, columns = weight_pixels(layer.connectivity, layer.height, layer.width)
+    information = np.where(rows == columns, 0.5, 1.0) * variance[rows] * variance[columns]
+    mean = np.where(rows == columns, -0.5, 0.0) * variance[rows]
+    return pool(layer, information), pool(layer, mean)

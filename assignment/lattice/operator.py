@@ -1,0 +1,211 @@
+"""Λ as a `tf.linalg.LinearOperator`: products without the matrix, and the cheapest exact factorisation it allows."""
+
+import tensorflow as tf
+from tensorflow.python.ops.linalg.linear_operator import make_composite_tensor
+
+from assignment.lattice.cholesky import block_cholesky, block_rows
+from assignment.lattice.sine import SineRoot, sine_transform, symbols
+from assignment.lattice.stencil import OFFSETS, edge_ends, edge_shape, padding
+
+_OFFSETS_BY_COUNT = {len(offsets): offsets for offsets in OFFSETS.values()}
+
+
+def stencil_product(diagonal, couplings, x):
+    """Λx for images x [..., H, W], linear in the number of pixels.
+
+    `diagonal` [..., H, W] and `couplings` [..., K, H, W] broadcast against x; a homogeneous stencil has H = W = 1.
+    """
+    homogeneous = couplings.shape[-2:] == [1, 1]
+    y = diagonal * x
+    for k, offset in enumerate(_OFFSETS_BY_COUNT[couplings.shape[-3]]):
+        first, second = edge_ends(offset)
+        coupling = couplings[..., k, :, :]
+        if not homogeneous:
+            coupling = coupling[first]
+        rows, columns = padding(offset)
+        y += _pad(coupling * x[second], rows, columns) + _pad(coupling * x[first], rows[::-1], columns[::-1])
+    return y
+
+
+def _pad(x, rows, columns):
+    return tf.pad(x, [(0, 0)] * (x.shape.rank - 2) + [rows, columns])
+
+
+@make_composite_tensor
+class LinearOperatorLattice(tf.linalg.LinearOperator):
+    """The symmetric precision Λ, [..., D, D], of a lattice of H × W pixels numbered row by row.
+
+    Args:
+      diagonal: Λ_ii as [..., H, W], or [..., 1, 1] for a homogeneous stencil.
+      couplings: Λ_ij of each edge, as [..., K, H, W] with the edge held at its upper end and zero where the neighbour
+        is off the image, or [..., K, 1, 1]. K = 2 is 4-connected, K = 4 is 8-connected.
+      height, width: H and W.
+
+    Determinants, solves and factors are exact and computed in float64 whatever the dtype: by the sine transform where
+    it diagonalises the stencil (homogeneous, with equal diagonal directions), else by block Cholesky. They are NaN
+    where Λ is not positive definite; `positive_definite()` tells.
+    """
+
+    def __init__(self, diagonal, couplings, height, width, name="LinearOperatorLattice"):
+        parameters = dict(diagonal=diagonal, couplings=couplings, height=height, width=width, name=name)
+        with tf.name_scope(name):
+            self._diagonal = tf.convert_to_tensor(diagonal, name="diagonal")
+            self._couplings = tf.convert_to_tensor(couplings, self._diagonal.dtype, name="couplings")
+        self._height, self._width = height, width
+        super().__init__(
+            dtype=self._diagonal.dtype, is_self_adjoint=True, is_square=True, parameters=parameters, name=name
+        )
+
+    @property
+    def diagonal(self):
+        return self._diagonal
+
+    @property
+    def couplings(self):
+        return self._couplings
+
+    @property
+    def height(self):
+        return self._height
+
+    @property
+    def width(self):
+        return self._width
+
+    @property
+    def offsets(self):
+        """The K coupling directions."""
+        return _OFFSETS_BY_COUNT[self.couplings.shape[-3]]
+
+    @property
+    def homogeneous(self):
+        """Whether all pixels share the same weights."""
+        return self.diagonal.shape[-2:] == [1, 1] and self.couplings.shape[-2:] == [1, 1]
+
+    @property
+    def sine_diagonal(self):
+        """Whether the sine transform is known to diagonalise Λ (in a graph, values of couplings are not known)."""
+        if not self.homogeneous or len(self.offsets) == 2:
+            return self.homogeneous
+        values = tf.get_static_value(self.couplings)
+        return values is not None and bool((values[..., 2, :, :] == values[..., 3, :, :]).all())
+
+    # What every LinearOperator must say.
+
+    @property
+    def _composite_tensor_fields(self):
+        return ("diagonal", "couplings", "height", "width")
+
+    @property
+    def _experimental_parameter_ndims_to_matrix_ndims(self):
+        return {"diagonal": 2, "couplings": 3}
+
+    def _shape(self):
+        batch = tf.broadcast_static_shape(self.diagonal.shape[:-2], self.couplings.shape[:-3])
+        return batch.concatenate([self.height * self.width] * 2)
+
+    def _shape_tensor(self):
+        batch = tf.broadcast_dynamic_shape(tf.shape(self.diagonal)[:-2], tf.shape(self.couplings)[:-3])
+        return tf.concat([batch, [self.height * self.width] * 2], axis=0)
+
+    def _matmul(self, x, adjoint=False, adjoint_arg=False):
+        del adjoint  # Λ is symmetric.
+        x = tf.linalg.adjoint(x) if adjoint_arg else x
+        images = self._to_images(x)
+        y = stencil_product(self.diagonal[..., None, :, :], self.couplings[..., None, :, :, :], images)
+        return self._to_columns(y)
+
+    def _solve(self, rhs, adjoint=False, adjoint_arg=False):
+        del adjoint
+        rhs = tf.cast(tf.linalg.adjoint(rhs) if adjoint_arg else rhs, tf.float64)
+        if self.sine_diagonal:
+            y = sine_transform(sine_transform(self._to_images(rhs)) / self._sine_eigenvalues()[..., None, :, :])
+            return tf.cast(self._to_columns(y), self.dtype)
+        factor = self.block_cholesky()
+        batch = tf.broadcast_dynamic_shape(self.batch_shape_tensor(), tf.shape(rhs)[:-2])
+        images = self._to_images(tf.broadcast_to(rhs, tf.concat([batch, tf.shape(rhs)[-2:]], axis=0)))
+        rank = images.shape.rank
+        images_first = [rank - 3, *range(rank - 3), rank - 2, rank - 1]
+        images_last = [*range(1, rank - 2), 0, rank - 2, rank - 1]
+        y = factor.colour(factor.whiten(tf.transpose(images, images_first)))
+        return tf.cast(self._to_columns(tf.transpose(y, images_last)), self.dtype)
+
+    def _log_abs_determinant(self):
+        if self.sine_diagonal:
+            return tf.cast(tf.reduce_sum(tf.math.log(self._sine_eigenvalues()), axis=[-2, -1]), self.dtype)
+        return tf.cast(self.block_cholesky().log_determinant(), self.dtype)
+
+    def _determinant(self):
+        return tf.exp(self._log_abs_determinant())
+
+    def _diag_part(self):
+        shape = tf.concat([self.batch_shape_tensor(), [self.height, self.width]], axis=0)
+        return self._flatten(tf.broadcast_to(self.diagonal, shape))
+
+    # What a Gaussian needs of its precision.
+
+    def full_fields(self):
+        """(diagonal [..., H, W], couplings [..., K, H, W]), zero where the neighbour is off the image."""
+        size = [self.height, self.width]
+        diagonal = tf.broadcast_to(self.diagonal, tf.concat([self.batch_shape_tensor(), size], axis=0))
+        shape = tf.concat([self.batch_shape_tensor(), [len(self.offsets)], size], axis=0)
+        couplings = tf.broadcast_to(self.couplings, shape)
+        if self.homogeneous:
+            couplings *= tf.stack([_edge_mask(o, self.height, self.width, self.dtype) for o in self.offsets])
+        return diagonal, couplings
+
+    def log_determinant(self):
+        """log det Λ in float64, [...]; NaN where Λ is not positive definite."""
+        if self.sine_diagonal:
+            return tf.reduce_sum(tf.math.log(self._sine_eigenvalues()), axis=[-2, -1])
+        return self.block_cholesky().log_determinant()
+
+    def positive_definite(self):
+        """Whether Λ is positive definite, bool [...]: by its eigenvalues or by a factorisation that must exist."""
+        if self.sine_diagonal:
+            return tf.reduce_all(self._sine_eigenvalues() > 0, axis=[-2, -1])
+        return tf.math.is_finite(self.block_cholesky().log_determinant())
+
+    def block_cholesky(self):
+        """Λ = LLᵀ in float64, by rows of pixels."""
+        diagonal, couplings = (tf.cast(field, tf.float64) for field in self.full_fields())
+        return block_cholesky(*block_rows(diagonal, couplings, self.offsets))
+
+    def inverse_root_images(self, x):
+        """Λ^(−½)x, float64, for images x [S, ..., H, W] and the symmetric root: the hand-out's A = Λ^(−½)."""
+        x = tf.cast(x, tf.float64)
+        if self.sine_diagonal:
+            return sine_transform(tf.math.rsqrt(self._sine_eigenvalues()) * sine_transform(x))
+        values, vectors = tf.linalg.eigh(tf.cast(self.to_dense(), tf.float64))
+        spectrum = tf.linalg.matvec(vectors, self._flatten(x), transpose_a=True) * tf.math.rsqrt(values)
+        return tf.reshape(tf.linalg.matvec(vectors, spectrum), tf.shape(x))
+
+    def sampler(self):
+        """A factor A with AAᵀ = Λ⁻¹, the cheapest: `sampler().colour(x)` = Ax for images x [S, ..., H, W], float64."""
+        if self.sine_diagonal:
+            return SineRoot(tf.math.rsqrt(self._sine_eigenvalues()))
+        return self.block_cholesky()
+
+    def min_eigenvalue(self):
+        """The least eigenvalue of Λ in float64, [...]; densifies where the sine transform does not hold."""
+        if self.sine_diagonal:
+            return tf.reduce_min(self._sine_eigenvalues(), axis=[-2, -1])
+        return tf.linalg.eigvalsh(tf.cast(self.to_dense(), tf.float64))[..., 0]
+
+    def _sine_eigenvalues(self):
+        weights = tf.concat([self.diagonal[..., None, :, :], self.couplings], axis=-3)
+        return tf.reduce_sum(tf.cast(weights, tf.float64) * symbols(self.height, self.width, self.offsets), axis=-3)
+
+    def _flatten(self, images):
+        return tf.reshape(images, tf.concat([tf.shape(images)[:-2], [self.height * self.width]], axis=0))
+
+    def _to_images(self, columns):
+        rows = tf.linalg.matrix_transpose(columns)
+        return tf.reshape(rows, tf.concat([tf.shape(rows)[:-1], [self.height, self.width]], axis=0))
+
+    def _to_columns(self, images):
+        return tf.linalg.matrix_transpose(self._flatten(images))
+
+
+def _edge_mask(offset, height, width, dtype):
+    return _pad(tf.ones(edge_shape(offset, height, width), dtype), *padding(offset))

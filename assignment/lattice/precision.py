@@ -1,0 +1,139 @@
+"""StencilPrecision: the Keras layer that holds the stencil's weights θ and knows the precision Λ(θ)."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from assignment.lattice.operator import LinearOperatorLattice, stencil_product
+from assignment.lattice.stencil import edge_ends, edge_shape, offsets, padding, weight_sizes
+
+WEIGHTS = ("shared", "per_edge")
+
+
+@keras.saving.register_keras_serializable(package="assignment")
+class StencilPrecision(keras.layers.Layer):
+    """The map x ↦ Λx, with Λ the precision of a lattice of pixels (hand-out: "Λ has a 2D Laplacian structure").
+
+    All weights are one trainable vector θ in which Λ is linear, `theta`: the diagonal, then the couplings direction by
+    direction (right, down, and for 8 neighbours down-right, down-left). A new layer is the identity.
+
+    Args:
+      connectivity: 4 or 8 neighbours.
+      weights: "shared", one diagonal weight and one for each direction (1 + K numbers), or "per_edge", one for each
+        pixel and one for each edge.
+    """
+
+    def __init__(self, connectivity=4, weights="shared", **kwargs):
+        super().__init__(**kwargs)
+        if weights not in WEIGHTS:
+            raise ValueError(f"weights must be one of {', '.join(WEIGHTS)}, not {weights!r}")
+        self.connectivity = connectivity
+        self.weighting = weights
+        self.offsets = offsets(connectivity)
+
+    def build(self, input_shape):
+        """Creates θ for images [..., H, W]."""
+        height, width = input_shape[-2:]
+        if not height or not width:
+            raise ValueError(f"StencilPrecision needs images of known height and width, not {tuple(input_shape)}")
+        self.height, self.width = int(height), int(width)
+        self.shared = self.weighting == "shared"
+        self.edge_counts = weight_sizes(self.connectivity, self.height, self.width)
+        self.group_sizes = [1] * len(self.edge_counts) if self.shared else self.edge_counts
+        initial = np.repeat([1.0] + [0.0] * len(self.offsets), self.group_sizes)
+        self.theta = self.add_weight(
+            name="theta", shape=initial.shape, initializer=lambda shape, dtype=None: tf.constant(initial, dtype)
+        )
+        self.built = True
+
+    @property
+    def pixels(self):
+        """D = H·W."""
+        return self.height * self.width
+
+    def call(self, x):
+        """Λx for x [..., H, W]."""
+        return stencil_product(*self._fields(), x)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def quadratic_moments(self, x):
+        """The monomials xᵀ(∂Λ/∂θ_k)x of images x [..., H, W], as [..., P] in the order of θ.
+
+        The hand-out's s_k(x) is −½ of them; they are all of x that a Gaussian lattice sees.
+        """
+        products = [x * x]
+        for offset in self.offsets:
+            first, second = edge_ends(offset)
+            products.append(2 * x[first] * x[second])
+        if self.shared:
+            return tf.stack([tf.reduce_sum(p, axis=[-2, -1]) for p in products], axis=-1)
+        batch = tf.shape(x)[:-2]
+        flat = [tf.reshape(p, tf.concat([batch, [size]], 0)) for p, size in zip(products, self.group_sizes, strict=True)]
+        return tf.concat(flat, axis=-1)
+
+    def quadratic_form(self, x):
+        """xᵀΛx for x [..., H, W], as [...]."""
+        return tf.linalg.matvec(self.quadratic_moments(x)[..., None, :], self.theta.value)[..., 0]
+
+    @property
+    def diagonal(self):
+        """Λ_ii: a scalar for shared weights, [H, W] for per-edge ones."""
+        return tf.squeeze(self._fields()[0]) if self.shared else self._fields()[0]
+
+    @property
+    def couplings(self):
+        """Λ_ij of the edges: [K] for shared weights; [K, H, W], zero where the neighbour is off the image, else."""
+        return tf.reshape(self._fields()[1], [-1]) if self.shared else self._fields()[1]
+
+    def _fields(self):
+        groups = tf.split(self.theta.value, self.group_sizes)
+        if self.shared:
+            return tf.reshape(groups[0], [1, 1]), tf.stack([tf.reshape(g, [1, 1]) for g in groups[1:]])
+        couplings = [
+            tf.pad(tf.reshape(group, edge_shape(offset, self.height, self.width)), padding(offset))
+            for group, offset in zip(groups[1:], self.offsets, strict=True)
+        ]
+        return tf.reshape(groups[0], [self.height, self.width]), tf.stack(couplings)
+
+    def operator(self):
+        """Λ as a `tf.linalg.LinearOperator`."""
+        return LinearOperatorLattice(*self._fields(), self.height, self.width)
+
+    def to_dense(self):
+        """Λ, [D, D]; for those who need it: D² numbers."""
+        return self.operator().to_dense()
+
+    def assign(self, diagonal, couplings):
+        """Sets Λ, in the shapes of `diagonal` and `couplings`.
+
+        Raises ValueError for a wrong shape, for numbers that are not finite, for a coupling off the image and for a Λ
+        that is not positive definite; the layer then keeps its weights.
+        """
+        shapes = (self.diagonal.shape, self.couplings.shape)
+        diagonal, couplings = np.asarray(diagonal, np.float64), np.asarray(couplings, np.float64)
+        for name, value, shape in zip(("diagonal", "couplings"), (diagonal, couplings), shapes, strict=True):
+            if value.shape != tuple(shape):
+                raise ValueError(f"{name} must have shape {tuple(shape)}, not {value.shape}")
+        groups = [diagonal.ravel()]
+        for offset, coupling in zip(self.offsets, couplings, strict=True):
+            inside = coupling if self.shared else coupling[edge_ends(offset)[0]]
+            if not self.shared and np.count_nonzero(coupling) != np.count_nonzero(inside):
+                raise ValueError("couplings must be zero where the neighbour is off the image")
+            groups.append(inside.ravel())
+        self.assign_theta(np.concatenate(groups))
+
+    def assign_theta(self, theta):
+        """Sets θ, [P]; ValueError, with the layer unchanged, unless Λ(θ) is finite and positive definite."""
+        theta = np.asarray(theta)
+        if not np.isfinite(theta).all():
+            raise ValueError("the weights of Λ must be finite")
+        before = tf.identity(self.theta.value)
+        self.theta.assign(theta)
+        if not self.operator().positive_definite():
+            self.theta.assign(before)
+            raise ValueError("Λ must be positive definite; these weights give a matrix that is not")
+
+    def get_config(self):
+        return {**super().get_config(), "connectivity": self.connectivity, "weights": self.weighting}
