@@ -1,0 +1,173 @@
+"""Fits on disk: whole or not at all, the same bytes for the same fit, one line for a damaged one."""
+
+import json
+import os
+import time
+
+import numpy as np
+import pytest
+from result_files import arrays, record, write_fit
+
+from assignment.errors import UserError
+from assignment.reporting.files import write_whole
+from assignment.reporting.results import fit_name, load_fit, load_part, load_results, save_fit
+
+NAME = "nce-telescoped-shared-4"
+
+
+def test_names_follow_the_contract():
+    assert fit_name("nce", "telescoped", "per_edge", 8) == "nce-telescoped-per_edge-8"
+    assert fit_name("cnce", "matched", "shared", 4, "sgd") == "cnce-matched-shared-4-sgd"
+    assert fit_name("ml", None, "shared", 4) == "ml-shared-4"
+    assert fit_name("sm", "plain", "shared", 4, "rmsprop", 3) == "sm-plain-shared-4-rmsprop-seed3"
+
+
+def test_a_saved_fit_reads_back(tmp_path):
+    given = arrays()
+    save_fit(tmp_path, NAME, record(seconds=np.float32(1.5), steps=np.int64(7)), given)
+    fit = load_fit(tmp_path, NAME)
+    assert (fit.name, fit.record["fit"], fit.record["seconds"], fit.record["steps"]) == (NAME, NAME, 1.5, 7)
+    assert set(fit.arrays) == set(given)
+    for key, value in given.items():
+        np.testing.assert_array_equal(fit.arrays[key], value)
+    assert fit.arrays["values"].dtype == np.float64
+
+
+def test_the_same_fit_gives_the_same_bytes(tmp_path, monkeypatch):
+    save_fit(tmp_path / "a", NAME, record(), arrays())
+    monkeypatch.setattr(time, "time", lambda now=time.time: now() + 1e6)
+    save_fit(tmp_path / "b", NAME, dict(reversed(record().items())), arrays())
+    for suffix in (".json", ".npz"):
+        assert (tmp_path / "a" / (NAME + suffix)).read_bytes() == (tmp_path / "b" / (NAME + suffix)).read_bytes()
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, np.float32("nan")])
+def test_a_number_that_is_not_finite_leaves_nothing(tmp_path, bad):
+    facts = record()
+    facts["history"]["settings"]["rates"] = [0.1, bad]
+    with pytest.raises(ValueError, match="history.settings.rates.1"):
+        save_fit(tmp_path / "new", NAME, facts, arrays())
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(
+    ("key", "change", "message"),
+    [
+        ("values", lambda v: np.where(np.arange(len(v)) == 50, np.nan, v), "values holds numbers that are not finite"),
+        ("values", lambda v: v + (np.arange(len(v)) == len(v) - 1), "Λ is not symmetric"),
+        ("rows", lambda r: np.where(r == 0, 36, r), "pixel numbers from 0 to 35"),
+        ("cols", lambda c: np.where(np.arange(len(c)) == 1, 0, c), "symmetric|twice"),
+        ("values", lambda v: v[1:], "one length"),
+        ("data_log_ratio", lambda g: g + np.inf, "data_log_ratio holds"),
+        ("data", lambda d: d.astype(object), "must hold numbers"),
+    ],
+)
+def test_arrays_that_do_not_hold_a_fit_are_refused(tmp_path, key, change, message):
+    given = arrays()
+    given[key] = change(given[key])
+    with pytest.raises(ValueError, match=message):
+        save_fit(tmp_path / "new", NAME, record(), given)
+    assert not (tmp_path / "new").exists()
+
+
+def test_facts_and_arrays_of_the_contract_must_be_there(tmp_path):
+    facts = record(held_out={"log_likelihood": 1.0})
+    del facts["steps"]
+    with pytest.raises(ValueError, match="lacks steps, held_out.maximum_likelihood, held_out.gap"):
+        save_fit(tmp_path, NAME, facts, arrays())
+    given = arrays()
+    del given["samples"]
+    with pytest.raises(ValueError, match="lack samples"):
+        save_fit(tmp_path, NAME, record(), given)
+
+
+def test_folders_are_read_in_order_and_may_be_missing(tmp_path):
+    write_fit(tmp_path, "sm", "sm", "plain")
+    write_fit(tmp_path, "nce", variant="fixed")
+    write_fit(tmp_path, "nce")
+    assert [fit.name for fit in load_part(tmp_path / "nce")] == ["nce-fixed-shared-4", NAME]
+    assert [fit.record["part"] for fit in load_results(tmp_path)] == ["nce", "nce", "sm"]
+    assert load_part(tmp_path / "ml") == load_results(tmp_path / "nowhere") == []
+
+
+def test_a_run_killed_between_the_files_leaves_no_fit(tmp_path, monkeypatch):
+    write_fit(tmp_path)
+    monkeypatch.setattr("assignment.reporting.results.write_text", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        write_fit(tmp_path)
+    assert load_part(tmp_path / "nce") == []
+
+
+def test_temporary_files_of_killed_runs_are_ignored_and_cleaned(tmp_path):
+    fit = write_fit(tmp_path)
+    old, new = (tmp_path / "nce" / f".{NAME}.json.{pid}.partial" for pid in (1, 2))
+    for leftover in (old, new):
+        leftover.write_text("{")
+    os.utime(old, (0, 0))
+    assert [found.name for found in load_part(tmp_path / "nce")] == [fit.name]
+    write_fit(tmp_path)
+    assert not old.exists() and new.exists()  # the new one may belong to a run that still writes
+
+
+def test_a_failed_write_leaves_the_file_as_it_was(tmp_path):
+    path = tmp_path / "file"
+    path.write_text("before")
+    with pytest.raises(ZeroDivisionError):
+        write_whole(path, lambda file: file.write(b"half") / 0)
+    assert [p.name for p in tmp_path.iterdir()] == ["file"] and path.read_text() == "before"
+
+
+def test_a_folder_that_cannot_be_made_is_the_users_to_mend(tmp_path):
+    (tmp_path / "nce").write_text("a file where the folder should be")
+    with pytest.raises(UserError, match="cannot write"):
+        write_fit(tmp_path)
+
+
+def _one_line(error):
+    return isinstance(error.value, UserError) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"fit": NaN}', "\x00\xff"])
+def test_damaged_json_is_one_line(tmp_path, text):
+    write_fit(tmp_path)
+    (tmp_path / "nce" / f"{NAME}.json").write_text(text, encoding="latin-1")
+    with pytest.raises(UserError, match="is damaged") as error:
+        load_part(tmp_path / "nce")
+    assert _one_line(error)
+
+
+def test_json_with_a_number_that_is_not_finite_is_damaged(tmp_path):
+    write_fit(tmp_path)
+    path = tmp_path / "nce" / f"{NAME}.json"
+    path.write_text(path.read_text().replace("1.25", "1e999"))
+    with pytest.raises(UserError, match="not finite: seconds"):
+        load_fit(tmp_path / "nce", NAME)
+
+
+def test_damaged_npz_is_one_line(tmp_path):
+    fit = write_fit(tmp_path)
+    whole = fit.path.read_bytes()
+    flipped = whole[:300] + bytes(byte ^ 255 for byte in whole[300:400]) + whole[400:]
+    for bad in (b"", whole[: len(whole) // 2], b"PK" + whole[:50], flipped, b"{}"):
+        fit.path.write_bytes(bad)
+        with pytest.raises(UserError, match="is damaged") as error:
+            load_fit(tmp_path / "nce", NAME).arrays  # noqa: B018
+        assert _one_line(error)
+    fit.path.unlink()
+    with pytest.raises(UserError, match="missing"):
+        load_fit(tmp_path / "nce", NAME)
+    with pytest.raises(UserError, match="no fit"):
+        load_fit(tmp_path / "nce", "ml-shared-4")
+
+
+def test_npz_with_pickles_is_refused(tmp_path):
+    fit = write_fit(tmp_path)
+    np.savez(fit.path, **arrays() | {"data": np.array([{"a": 1}], dtype=object)})
+    with pytest.raises(UserError, match="is damaged"):
+        load_fit(tmp_path / "nce", NAME).arrays  # noqa: B018
+
+
+def test_json_is_sorted_and_indented(tmp_path):
+    write_fit(tmp_path)
+    text = (tmp_path / "nce" / f"{NAME}.json").read_text()
+    assert text == json.dumps(json.loads(text), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
