@@ -16,7 +16,7 @@ import numpy as np
 from assignment.data import network
 from assignment.data.network import Unavailable
 from assignment.data.raw import RawImages
-from assignment.data.store import publish, workshop
+from assignment.data.store import publish, unwritable, workshop
 from assignment.errors import UserError
 
 _ORIGIN_FILE = "origin.txt"
@@ -37,10 +37,13 @@ def check(name, data_dir, others=()):
     known = tfds.list_builders(with_community_datasets=False)
     if base not in known:
         raise UserError(f"unknown data set {name!r}{_suggestion(base, [*others, *known])}")
-    configs = tfds.builder_cls(base).builder_configs
-    if slash and config not in configs:
-        raise UserError(f"data set {base!r} has no configuration {config!r}{_suggestion(config, list(configs))}")
-    _image_key(_builder(name, data_dir))
+    try:
+        configs = tfds.builder_cls(base).builder_configs
+        if slash and config not in configs:
+            raise UserError(f"data set {base!r} has no configuration {config!r}{_suggestion(config, list(configs))}")
+        _image_key(_builder(name, data_dir))
+    except ImportError as error:
+        raise UserError(f"data set {base!r} needs a package that is not installed ({_reason(error)})") from error
 
 
 def is_prepared(name, data_dir):
@@ -66,9 +69,7 @@ def read(name, data_dir):
         if split not in builder.info.splits:
             raise UserError(f"data set {name!r} has no {split} split, only {', '.join(builder.info.splits)}")
     train, test = (_read_split(builder, key, split, folder) for split in ("train", "test"))
-    origin_file = folder / _ORIGIN_FILE
-    origin = origin_file.read_text().strip() if origin_file.exists() else "prepared beforehand"
-    source = f"{name} {builder.version} of tensorflow-datasets, {origin}"
+    source = f"{name} {builder.version} of tensorflow-datasets, {_origin(folder)}"
     return RawImages(name, train, test, source, str(folder))
 
 
@@ -88,7 +89,10 @@ def prepare_arrays(name, data_dir, splits, origin):
     """
     _check_fit(_builder(name, data_dir), splits)
     count = sum(len(images) for images, _ in splits.values())
-    _prepare(name, data_dir, _array_builder(name, splits), origin, f"preparing {count:,} images of {name} (once) …")
+    try:
+        _prepare(name, data_dir, _array_builder(name, splits), origin, f"preparing {count:,} images of {name} (once) …")
+    except Unavailable as error:  # with the arrays at hand only writing can fail
+        raise unwritable(data_dir, error) from error
 
 
 def download(name, data_dir):
@@ -116,8 +120,9 @@ def download_address(name):
 def _builder(name, data_dir):
     import tensorflow_datasets as tfds
 
+    base, _, config = name.partition("/")
     with _reading(Path(data_dir, name)), _quiet():
-        return tfds.builder(name, data_dir=data_dir)
+        return tfds.builder_cls(base)(data_dir=data_dir, config=config or None)
 
 
 def _array_builder(name, splits):
@@ -162,10 +167,10 @@ def _prepare(name, data_dir, make_builder, origin, message):
         network.say(message)
         builder = make_builder(name, bench)
         tfds.display_progress_bar(sys.stderr.isatty())
-        with _quiet(), _preparing(name):
+        with _quiet(), _preparing():
             builder.download_and_prepare(download_config=tfds.download.DownloadConfig(try_download_gcs=False))
         folder = Path(builder.data_dir)
-        (folder / _ORIGIN_FILE).write_text(f"{origin}\n")
+        (folder / _ORIGIN_FILE).write_text(f"{origin}\n", encoding="utf-8")
         publish(folder, bench, data_dir)
 
 
@@ -185,6 +190,12 @@ def _read_split(builder, key, split, folder):
     if len(images) != count:
         raise _damaged(folder, f"{len(images):,} of {count:,} {split} images are there")
     return images.reshape(images.shape[:-1])
+
+
+def _origin(folder):
+    with _reading(folder):
+        path = folder / _ORIGIN_FILE
+        return path.read_text(encoding="utf-8").strip() if path.exists() else "prepared beforehand"
 
 
 def _image_key(builder):
@@ -237,16 +248,14 @@ def _quiet():
 
 
 @contextlib.contextmanager
-def _preparing(name):
+def _preparing():
     """Tells a data folder that cannot be written to (OSError, as it is) from a source that fails (Unavailable)."""
     try:
         yield
-    except OSError as error:
-        if error.errno:
-            raise
-        raise Unavailable(f"tensorflow-datasets failed: {_reason(error)}") from error
     except Exception as error:  # whatever a download or a data set's own code may raise
-        raise Unavailable(f"tensorflow-datasets failed: {_reason(error)}") from error
+        if isinstance(error, OSError) and error.errno:
+            raise
+        raise Unavailable(_reason(error)) from error
 
 
 @contextlib.contextmanager
@@ -267,7 +276,7 @@ def _damaged(folder, reason):
 
 def _reason(error):
     """The first line of an error, without TensorFlow's names of graph nodes."""
-    lines = re.sub(r"\{\{.*?\}\} *|\[Op:.*?\]", "", str(error)).strip().splitlines()
+    lines = re.sub(r"\{\{.*?\}\} *|\[Op:.*", "", str(error)).strip().splitlines()
     return f"{type(error).__name__}: {lines[0][:200].strip()}" if lines else type(error).__name__
 
 

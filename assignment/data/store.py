@@ -34,13 +34,11 @@ def workshop(data_dir):
             _acquire(lock, data_dir)
             for left_over in data_dir.glob(f"{_PREFIX}*"):
                 shutil.rmtree(left_over, ignore_errors=True)
-            with tempfile.TemporaryDirectory(prefix=_PREFIX, dir=data_dir) as folder:
+            # Threads of a download that failed may still write here; then the next process clears it away.
+            with tempfile.TemporaryDirectory(prefix=_PREFIX, dir=data_dir, ignore_cleanup_errors=True) as folder:
                 yield Path(folder)
     except OSError as error:
-        raise UserError(
-            f"cannot write to the data folder {data_dir} ({error.strerror or error}); "
-            "make it writable, or name another with the environment variable ASSIGNMENT_DATA_DIR"
-        ) from error
+        raise unwritable(data_dir, error.strerror or error) from error
 
 
 def publish(folder, workshop_dir, data_dir):
@@ -48,6 +46,14 @@ def publish(folder, workshop_dir, data_dir):
     place = data_dir / folder.relative_to(workshop_dir)
     place.parent.mkdir(parents=True, exist_ok=True)
     folder.rename(place)
+
+
+def unwritable(data_dir, reason):
+    """The UserError for a data folder in which nothing can be prepared."""
+    return UserError(
+        f"cannot write to the data folder {data_dir} ({reason}); "
+        "make it writable, with room in it, or name another with the environment variable ASSIGNMENT_DATA_DIR"
+    )
 
 
 def _acquire(lock, data_dir):
