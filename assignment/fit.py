@@ -18,14 +18,14 @@ def make_optimizer(optimizer, weights, reach, learning_rate=None):
     Args:
       optimizer: "sgd", "rmsprop", "adam" or a Keras optimizer.
       weights: P, the number of weights; reach: the longest step, see `Trainer`.
-      learning_rate: of the named optimizer; by default 0.2 for SGD and reach/√P for the others, whose steps have about
+      learning_rate: of the named optimizer; by default 0.5 for SGD and reach/√P for the others, whose steps have about
         the same length in every coordinate.
     """
     if isinstance(optimizer, keras.optimizers.Optimizer):
         return optimizer
     if optimizer not in OPTIMIZERS:
         raise ValueError(f"optimizer must be one of {', '.join(OPTIMIZERS)} or a Keras optimizer, not {optimizer!r}")
-    default = 0.2 if optimizer == "sgd" else reach / math.sqrt(weights)
+    default = 0.5 if optimizer == "sgd" else reach / math.sqrt(weights)
     return OPTIMIZERS[optimizer](default if learning_rate is None else learning_rate)
 
 
@@ -36,7 +36,7 @@ class Trainer:
     learns c. With LLᵀ the Fisher information of a known distribution and m its E[s], ‖φ‖ is the spread (standard
     deviation, in nats) over that distribution of the log-ratio between the model and where it started.
     No step is longer than `reach`, and after each Λ is positive definite: a step out of the cone is halved until it
-    is not one.
+    is not one. `slope` is that of the last loss along the move before it: positive when fresh images speak against it.
 
     Args:
       model: `LatticeGaussian` or `StencilPrecision`.
@@ -60,6 +60,8 @@ class Trainer:
         self.extra_phi = tf.Variable(tf.zeros([len(self.extra)], dtype))
         self.reach = tf.Variable(reach, dtype=dtype, trainable=False)
         self.halvings = tf.Variable(0, trainable=False)
+        self.last_move = tf.Variable(tf.zeros([weights], dtype), trainable=False)
+        self.slope = tf.Variable(tf.zeros([], dtype), trainable=False)
         self.optimizer = make_optimizer(optimizer, weights, reach, learning_rate)
         self.optimizer.build([self.phi, self.extra_phi])
 
@@ -71,6 +73,7 @@ class Trainer:
         if self.extra:
             self.extra_origin.assign(tf.stack(self.extra))
         self.phi.assign(tf.zeros_like(self.phi))
+        self.last_move.assign(tf.zeros_like(self.phi))
         self.extra_phi.assign(tf.zeros_like(self.extra_phi))
 
     def spread(self):
@@ -96,8 +99,10 @@ class Trainer:
         finite = tf.math.is_finite(loss) & tf.reduce_all(tf.math.is_finite(whitened))
         if finite:
             before = tf.identity(self.phi)
+            self.slope.assign(tf.tensordot(whitened, self.last_move, 1))
             self.optimizer.apply([whitened, extra], [self.phi, self.extra_phi])
             self._keep_positive_definite(before, self.phi - before)
+            self.last_move.assign(self.phi - before)
         return tf.where(finite, loss, math.nan)
 
     def _keep_positive_definite(self, before, move):

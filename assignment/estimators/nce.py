@@ -64,9 +64,7 @@ class NCE:
         images, noise_images = flip_coins(x.shape[0], self.noise_ratio, coins)
         chosen = tf.random.stateless_uniform([images], picks, maxval=x.shape[0], dtype=tf.int32)
         drawn = self.noise.sample(noise_images, seed=noise)
-        return nce_loss(
-            self.log_ratio(model, tf.gather(x, chosen)), self.log_ratio(model, drawn), self.noise_ratio
-        )
+        return nce_loss(self.log_ratio(model, tf.gather(x, chosen)), self.log_ratio(model, drawn), self.noise_ratio)
 
 
 def flip_coins(batch_size, noise_ratio, seed):

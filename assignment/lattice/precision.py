@@ -70,7 +70,9 @@ class StencilPrecision(keras.layers.Layer):
         if self.shared:
             return tf.stack([tf.reduce_sum(p, axis=[-2, -1]) for p in products], axis=-1)
         batch = tf.shape(x)[:-2]
-        flat = [tf.reshape(p, tf.concat([batch, [size]], 0)) for p, size in zip(products, self.group_sizes, strict=True)]
+        flat = [
+            tf.reshape(p, tf.concat([batch, [size]], 0)) for p, size in zip(products, self.group_sizes, strict=True)
+        ]
         return tf.concat(flat, axis=-1)
 
     def quadratic_form(self, x):

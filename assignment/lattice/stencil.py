@@ -50,7 +50,9 @@ def weight_pixels(connectivity, height, width):
       then the upper end and the lower end of the edges, direction by direction.
     """
     pixels = np.arange(height * width).reshape(height, width)
-    ends = [(pixels, pixels)] + [(pixels[first], pixels[second]) for first, second in map(edge_ends, offsets(connectivity))]
+    ends = [(pixels, pixels)] + [
+        (pixels[first], pixels[second]) for first, second in map(edge_ends, offsets(connectivity))
+    ]
     rows, columns = zip(*ends, strict=True)
     return np.concatenate([r.ravel() for r in rows]), np.concatenate([c.ravel() for c in columns])
 

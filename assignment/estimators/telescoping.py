@@ -1,0 +1,231 @@
+"""Telescoped NCE: the noise starts as a diagonal Gaussian and moves with the fit, and the constants add up.
+
+Against a fixed diagonal noise the classes separate perfectly at D = 784, and NCE's gradient vanishes wherever the fit
+stands. Here the noise follows: it is always a Gaussian fitted a little earlier, sampled exactly, and the classifier
+stays undecided. Where data and noise cannot be told apart any more, E_data[s] = E_θ[s]: that is maximum likelihood
+(Goodfellow 2014, self-contrastive estimation).
+
+The way is cut into stages p_0, p_1, …, p_T. log Z_0 of the diagonal Gaussian is known, and log Z_{t+1} − log Z_t is
+itself found by NCE, with one free constant, between exact samples of p_t and of p_{t+1} (Bennett 1976, acceptance
+ratio; Meng & Wong 1996; Rhodes et al. 2020). No determinant of Λ is used.
+"""
+
+import itertools
+import math
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from assignment.estimators.nce import NCE, nce_loss
+from assignment.fit import Trainer, check_images, minibatches
+from assignment.lattice.information import expected_moments, fisher_information
+
+STAGE_SPREAD = 1.5  # A stage ends when its log-ratio spreads this many nats over its noise: classes still overlap.
+NOISE_SPREAD = 0.05  # Within a stage the noise catches up with the fit when their log-ratio spreads this much.
+REACH, LAST_REACH = 0.75, 0.1  # The longest step, in nats of spread, on the way and at the end.
+TOLERANCE = 0.01  # The final average is over so many noise images M that their error, P/2M, costs this many nats.
+SAMPLES_PER_NAT = 7000  # Draws from either side of a bridge for each nat of its spread: se(c) ≈ √(path/2·7000).
+MAX_STEPS = 20_000
+
+
+class MovingNoise:
+    """p_n = a lattice Gaussian that is moved to a fit, with a learned constant for its log Z.
+
+    Args:
+      layer: the `StencilPrecision` being fitted, where the noise starts.
+      log_partition: log Z of that start.
+    """
+
+    def __init__(self, layer, log_partition):
+        self.layer = layer
+        self.theta = tf.Variable(layer.theta.value, trainable=False)
+        self.log_partition = tf.Variable(log_partition, dtype=tf.float32, trainable=False)
+        self._factor = tf.nest.map_structure(lambda t: tf.Variable(t, trainable=False), single_precision_sampler(layer))
+
+    def follow(self, log_partition):
+        """Moves the noise to the present fit."""
+        self.theta.assign(self.layer.theta.value)
+        self.log_partition.assign(log_partition)
+        tf.nest.map_structure(lambda v, t: v.assign(t), self._factor, single_precision_sampler(self.layer))
+
+    def sample(self, n, seed):
+        """n exact draws, [n, H, W]."""
+        factor = tf.nest.map_structure(tf.convert_to_tensor, self._factor)
+        return factor.colour(tf.random.stateless_normal([n, self.layer.height, self.layer.width], seed))
+
+    def log_prob(self, x):
+        """log p_n of images [N, H, W], as [N]."""
+        return -0.5 * tf.linalg.matvec(self.layer.quadratic_moments(x), self.theta) - self.log_partition
+
+
+class TelescopedNCE(NCE):
+    """NCE against a moving noise; every image of a minibatch meets exactly ν noise images."""
+
+    def __init__(self, noise, noise_ratio=1.0):
+        super().__init__(noise, noise_ratio, log_partition=noise.log_partition)
+
+    def loss(self, model, x, seed):
+        """−J on images x [B, H, W]."""
+        drawn = self.noise.sample(round(x.shape[0] * self.noise_ratio), seed)
+        return nce_loss(self.log_ratio(model, x), self.log_ratio(model, drawn), self.noise_ratio)
+
+
+class Bridge(NamedTuple):
+    """NCE between two Gaussians: log Z_upper − log Z_lower, its variance, the log-ratio's spread on the lower one in
+    nats, and the overlap of the two (1: they cannot be told apart, 0: perfectly separated)."""
+
+    difference: float
+    variance: float
+    spread: float
+    overlap: float
+
+
+class Stage(NamedTuple):
+    """A Gaussian on the way, θ [P]; its learned log Z with variance; the bridge that led there (None at the start)."""
+
+    theta: np.ndarray
+    log_partition: float
+    variance: float
+    bridge: Bridge | None
+
+
+def telescope(layer, images, optimizer="adam", *, noise_ratio=1.0, passes=None, batch_size=1024, seed=0, progress=None):
+    """Fits Λ and log Z by telescoped NCE.
+
+    Args:
+      layer: a built `StencilPrecision` at a diagonal start, whose log Z is known; left at the fit.
+      images: [N, H, W], mean subtracted.
+      optimizer: "sgd", "rmsprop", "adam" or a Keras optimizer.
+      noise_ratio: ν.
+      passes: through the data, averaged over at the end; None for as many as TOLERANCE asks.
+      progress: called as progress(step, stages, spread, loss) after every step.
+
+    Returns:
+      (stages, history): the list of `Stage`s, the last one the fit; and a dict of `loss` and `log_partition` by step
+      and `halvings`.
+
+    Raises:
+      ValueError: the start is not diagonal, or bad images. ArithmeticError: the fit failed or did not settle.
+    """
+    images = check_images(images)
+    batch_size = max(1, min(batch_size, len(images) // 50))
+    pass_length = len(images) // batch_size
+    if passes is None:
+        passes = math.ceil(layer.theta.shape[0] / (2 * TOLERANCE * noise_ratio * len(images)))
+    start = known_log_partition(layer)
+    noise = MovingNoise(layer, start)
+    estimator = TelescopedNCE(noise, noise_ratio)
+    trainer = Trainer(layer, estimator, optimizer, reach=REACH)
+    whiten(trainer)
+    stages = [Stage(layer.theta.numpy(), start, 0.0, None)]
+    history = {"loss": [], "log_partition": []}
+    noise_phi = np.zeros_like(stages[0].theta)
+    average, averaged, discard = 0.0, 0, max(pass_length // 2, 30)
+    batches = minibatches(images, batch_size, seed)
+    for step in itertools.count():
+        loss = trainer.step(next(batches), tf.constant([seed, step]))
+        history["loss"].append(loss)
+        history["log_partition"].append(float(estimator.log_partition))
+        if progress:
+            progress(step, len(stages), trainer.spread(), loss)
+        if trainer.reach > LAST_REACH:
+            if trainer.slope > 0:  # Kesten (1958): the steps have become longer than what they follow.
+                trainer.reach.assign(tf.maximum(trainer.reach / 2, LAST_REACH))
+        elif discard:
+            discard -= 1
+        else:
+            average, averaged = average + layer.theta.numpy().astype(np.float64), averaged + 1
+            if averaged == passes * pass_length:
+                break
+        if step == MAX_STEPS:
+            raise ArithmeticError(f"telescoped NCE did not settle in {MAX_STEPS} steps")
+        stage_ends = trainer.spread() > STAGE_SPREAD
+        if stage_ends:
+            stages.append(next_stage(layer, stages[-1], seed=(seed, len(stages))))
+            estimator.log_partition.assign(stages[-1].log_partition)
+            whiten(trainer)
+        if stage_ends or np.linalg.norm(trainer.phi - noise_phi) > NOISE_SPREAD:
+            noise.follow(estimator.log_partition)
+            noise_phi = trainer.phi.numpy()
+    layer.assign_theta(average / averaged)
+    stages.append(next_stage(layer, stages[-1], seed=(seed, len(stages))))
+    return stages, history | {"halvings": int(trainer.halvings)}
+
+
+def known_log_partition(layer):
+    """log Z of a diagonal Λ, Σ_i ½ log(2π/Λ_ii); ValueError where Λ has couplings."""
+    if np.any(layer.couplings):
+        raise ValueError("telescoped NCE starts from a diagonal Λ, whose log Z is known; this layer has couplings")
+    return float(np.sum(0.5 * np.log(2 * np.pi / layer.operator().diag_part().numpy().astype(np.float64))))
+
+
+def whiten(trainer):
+    """Centres a trainer on its present Gaussian, in that Gaussian's own Fisher information."""
+    trainer.centre(np.linalg.cholesky(fisher_information(trainer.layer)), -0.5 * expected_moments(trainer.layer))
+
+
+def next_stage(layer, stage, seed):
+    """The layer's present Gaussian as the stage after `stage`, with its log Z bridged from there."""
+    theta = layer.theta.numpy()
+    link = bridge(layer, stage.theta, theta, seed)
+    return Stage(theta, stage.log_partition + link.difference, stage.variance + link.variance, link)
+
+
+def bridge(layer, lower, upper, seed):
+    """log Z_upper − log Z_lower by NCE with one free constant between exact samples of both Gaussians.
+
+    Args:
+      layer: says how θ makes Λ; its own θ is left alone.
+      lower, upper: θ of the two Gaussians, [P].
+      seed: a pair of integers.
+    """
+    difference = (upper - lower).astype(np.float32)
+    seeds = tf.random.split(seed, 3)
+    # A pilot on the upper side finds the spread, and with it how many draws the bridge needs.
+    spread = float(np.std(_log_ratio(layer, upper, difference, 500, seeds[0])))
+    count = max(500, round(SAMPLES_PER_NAT * spread))
+    below, above = (_log_ratio(layer, t, difference, count, s) for t, s in ((lower, seeds[1]), (upper, seeds[2])))
+    constant = _free_constant(below, above)
+    sure_below, sure_above = _sigmoid(below - constant), _sigmoid(constant - above)
+    curvature = np.mean(sure_below * (1 - sure_below)) + np.mean(sure_above * (1 - sure_above))
+    variance = (np.var(sure_below) + np.var(sure_above)) / (count * curvature**2)
+    overlap = 1 - 0.5 * (np.mean(np.abs(2 * sure_below - 1)) + np.mean(np.abs(2 * sure_above - 1)))
+    return Bridge(float(constant), float(variance), float(np.std(below)), float(overlap))
+
+
+def _free_constant(below, above):
+    """The c at which NCE's gradient in c vanishes: mean σ(c − G(above)) = mean σ(G(below) − c)."""
+    low, high = min(below.min(), above.min()), max(below.max(), above.max())
+    for _ in range(60):
+        middle = (low + high) / 2
+        if np.mean(_sigmoid(middle - above)) < np.mean(_sigmoid(below - middle)):
+            low = middle
+        else:
+            high = middle
+    return (low + high) / 2
+
+
+def _sigmoid(x):
+    return 0.5 * (1 + np.tanh(x / 2))
+
+
+def _log_ratio(layer, theta, difference, count, seed):
+    """f_upper − f_lower on `count` exact draws of N(0, Λ(θ)⁻¹), float64 [count]."""
+    present = layer.theta.numpy()
+    layer.theta.assign(theta)
+    factor = single_precision_sampler(layer)
+    layer.theta.assign(present)
+    chunks = [_log_ratio_of_draws(layer, factor, difference, min(4096, count - i), seed + [0, i]) for i in range(0, count, 4096)]
+    return np.concatenate(chunks).astype(np.float64)
+
+
+@tf.function(reduce_retracing=True)
+def _log_ratio_of_draws(layer, factor, difference, count, seed):
+    x = factor.colour(tf.random.stateless_normal([count, layer.height, layer.width], seed))
+    return -0.5 * tf.linalg.matvec(layer.quadratic_moments(x), difference)
+
+
+def single_precision_sampler(layer):
+    """A float32 factor of the layer's Σ, see `LinearOperatorLattice.sampler`."""
+    return tf.nest.map_structure(lambda t: tf.cast(t, tf.float32), layer.operator().sampler())
