@@ -1,0 +1,1 @@
+"""The grader's own machinery: supervision of submissions, reference answers, points."""

@@ -1,0 +1,106 @@
+"""Points: what an item is, what was earned, and how it is told to people and to Gradescope."""
+
+import json
+import os
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+PARTS = ("data", "model", "NCE", "log Z", "second estimator", "samples", "report", "bonus 8")
+BONUS = "bonus 8"
+_WAITING = "Not graded yet."
+
+
+class Lost(Exception):  # noqa: N818 - points are lost, no error is raised
+    """Points are lost: one sentence that a student can act on, and the share of them that is earned all the same."""
+
+    def __init__(self, sentence, share=0.0):
+        super().__init__(sentence)
+        self.share = min(max(float(share), 0.0), 1.0)
+
+
+@dataclass
+class Item:
+    """One graded item; `name` is the pytest function's, `share` the part of `points` earned."""
+
+    name: str
+    part: str
+    title: str
+    points: float
+    share: float = 0.0
+    sentence: str = _WAITING
+    graded: bool = False
+    seconds: float = 0.0
+
+    @property
+    def earned(self):
+        return round(self.share * self.points, 2)
+
+
+@dataclass
+class Rubric:
+    """All items of one grading, in order."""
+
+    submission: str
+    items: list = field(default_factory=list)
+    notes: list = field(default_factory=list)
+    started: float = field(default_factory=time.monotonic)
+
+    def total(self, part=None):
+        """(points earned, points to be had) in one part; over all parts but the bonus, when part is None."""
+        chosen = [i for i in self.items if (i.part == part if part else i.part != BONUS)]
+        return round(sum(i.earned for i in chosen), 2), sum(i.points for i in chosen)
+
+    def lines(self):
+        """The rubric as text: part by part, and a sentence for every point lost."""
+        yield f"submission: {self.submission}"
+        for part in PARTS:
+            items = [i for i in self.items if i.part == part]
+            if items:
+                yield _line(part, *self.total(part)) + ("  (extra)" if part == BONUS else "")
+            for item in items:
+                yield _line("  " + item.title, item.earned, item.points)
+                if item.sentence:
+                    yield f"      {item.sentence}"
+        yield _line("TOTAL", *self.total())
+        bonus, most = self.total(BONUS)
+        if most:
+            yield _line("bonus", bonus, most)
+        yield from self.notes
+
+    def gradescope(self):
+        """What Gradescope's results.json holds (gradescope-autograders.readthedocs.io, "Output Format")."""
+        done = all(i.graded for i in self.items)
+        return {
+            "score": round(sum(i.earned for i in self.items), 2),
+            "execution_time": round(time.monotonic() - self.started, 1),
+            "output": "\n".join(["Graded in full." if done else "The grading did not come to its end.", *self.notes]),
+            "visibility": "visible",
+            "stdout_visibility": "hidden",
+            "tests": [
+                {
+                    "name": f"{item.part}: {item.title}",
+                    "number": str(number),
+                    "score": item.earned,
+                    "max_score": 0 if item.part == BONUS else item.points,
+                    "status": "passed" if item.share == 1 else "failed",
+                    "output": item.sentence or "Right.",
+                    "visibility": "visible",
+                }
+                for number, item in enumerate(self.items, 1)
+            ],
+        }
+
+    def write(self, path):
+        """Writes results.json whole: a reader finds the last one or this one, never a part."""
+        path = Path(path)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            json.dump(self.gradescope(), file, indent=1, ensure_ascii=False)
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+
+
+def _line(name, earned, points):
+    return f"{name:<70} {earned:>6g} / {points:g}"

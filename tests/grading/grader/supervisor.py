@@ -1,0 +1,199 @@
+"""Runs a submission in a process of its own, with limits on what it may use, and lives through whatever it does."""
+
+import json
+import os
+import select
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from grader import wire
+from grader.processes import Tree
+
+GRADING = Path(__file__).resolve().parents[1]
+_START = "import sys; sys.path[0] = {!r}; from grader import worker; del sys.path[0]; worker.main()"
+_PROCESSES = 64
+_POLL_SECONDS = 0.1
+_KEEP = 1500  # characters of its output, from the start and from the end
+
+
+class Failure(Exception):
+    """Why a call brought no value: one sentence for the student, which starts after "your <function> "."""
+
+
+class Ended(Failure):
+    """The process is gone, too."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one submission may use. Seconds are of wall time; `memory` is of its whole process tree, in bytes.
+
+    TensorFlow reserves far more address space than it uses, so `address_space` is wide, and `memory` what counts.
+    """
+
+    total_seconds: float = 150
+    import_seconds: float = 45
+    memory: int = 3 * 2**30
+    address_space: int = 24 * 2**30
+    file_size: int = 2**25
+
+    def of_process(self):
+        return {
+            "address_space": self.address_space,
+            "cpu_seconds": int(4 * self.total_seconds),
+            "file_size": self.file_size,
+        }
+
+
+class Worker:
+    """One process that has imported a submission; `Failure` from the constructor if it could not.
+
+    Args:
+      adapters: path of adapters.py; root: the folder it imports from.
+      readable, listable: see `sandbox.confine`.
+      seconds: for the import.
+    """
+
+    def __init__(self, adapters, root, readable, listable, limits, seconds):
+        self.limits = limits
+        self.scratch = tempfile.mkdtemp(prefix="grading-")
+        self.tree = Tree()
+        self.channel, theirs = socket.socketpair()
+        settings = {
+            "adapters": str(adapters),
+            "root": str(root),
+            "readable": [str(p) for p in readable],
+            "listable": [str(p) for p in listable],
+            "hidden": str(GRADING),
+            "scratch": self.scratch,
+            "channel": theirs.fileno(),
+            "limits": limits.of_process(),
+        }
+        with theirs:
+            self.process = subprocess.Popen(
+                [sys.executable, "-c", _START.format(str(GRADING)), json.dumps(settings)],
+                cwd=self.scratch,
+                env=_environment(self.scratch),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,
+            )
+        self.output = Output(self.process.stdout)
+        greeting = self._exchange(None, seconds)
+        self.held_by = greeting.get("held_by")
+        if not greeting.get("ready"):
+            self.end()
+            raise Failure(f"could not be imported: {str(greeting.get('error'))[:400]}")
+
+    def call(self, name, arguments, seconds):
+        """The value of one adapter function; `Failure` if there is none, `Ended` if the process is gone with it."""
+        answer = self._exchange({"name": name, "arguments": arguments}, seconds)
+        if "value" in answer:
+            return answer["value"]
+        if "missing" in answer:
+            raise Failure("is not there: adapters.py has no function of this name")
+        if "bad" in answer:
+            raise Failure(str(answer["bad"])[:300])
+        raise Failure(f"raised {str(answer.get('error'))[:400]}")
+
+    def end(self):
+        """Kills the process with all that it started, and removes its files."""
+        self.tree.kill()
+        self.process.kill()
+        self.process.wait()
+        self.channel.close()
+        self.output.close()
+        shutil.rmtree(self.scratch, ignore_errors=True)
+
+    def _exchange(self, request, seconds):
+        deadline = time.monotonic() + seconds
+        try:
+            if request is not None:
+                self._send(wire.encode(request), deadline)
+            answer = wire.decode(lambda count: self._read(count, deadline))
+            if not isinstance(answer, dict):
+                raise wire.BadMessage("sent what is no answer")
+            return answer
+        except wire.BadMessage as error:
+            self.end()
+            raise Ended(str(error)) from error
+        except OSError as error:
+            self.end()
+            raise Ended("ended the process it ran in") from error
+        except Ended:
+            self.end()
+            raise
+
+    def _send(self, data, deadline):
+        view = memoryview(data)
+        while view:
+            self._watch(deadline)
+            _, writable, _ = select.select([], [self.channel], [], _POLL_SECONDS)
+            if writable:
+                view = view[self.channel.send(view[:65536], socket.MSG_DONTWAIT) :]
+
+    def _read(self, count, deadline):
+        data = bytearray()
+        while len(data) < count:
+            readable, _, _ = select.select([self.channel], [], [], _POLL_SECONDS)
+            self._watch(deadline)
+            if readable:
+                piece = self.channel.recv(min(count - len(data), 2**20))
+                if not piece:
+                    raise Ended("ended the process it ran in")
+                data += piece
+            elif self.process.poll() is not None:
+                raise Ended("ended the process it ran in")
+        return bytes(data)
+
+    def _watch(self, deadline):
+        if time.monotonic() > deadline:
+            raise Ended("did not finish in time")
+        processes, memory = self.tree.usage()
+        if memory > self.limits.memory:
+            raise Ended(f"used more than {self.limits.memory >> 20} MiB of memory")
+        if processes > _PROCESSES:
+            raise Ended(f"started more than {_PROCESSES} processes")
+
+
+class Output:
+    """What a process prints: read at once, so that it never waits, and kept only in part."""
+
+    def __init__(self, pipe):
+        self.start, self.rest = "", ""
+        self._pipe = pipe
+        self._thread = threading.Thread(target=self._drain, daemon=True)
+        self._thread.start()
+
+    def _drain(self):
+        for piece in iter(lambda: os.read(self._pipe.fileno(), 65536), b""):
+            text = piece.decode(errors="replace")
+            free = _KEEP - len(self.start)
+            self.start += text[:free]
+            self.rest = (self.rest + text[free:])[-_KEEP:]
+
+    def text(self):
+        return self.start + ("\n[…]\n" if len(self.rest) == _KEEP else "") + self.rest
+
+    def close(self):
+        self._thread.join(timeout=1)
+        if not self._thread.is_alive():
+            self._pipe.close()
+
+
+def _environment(scratch):
+    """Nothing of the grader's own environment but the search path and the language."""
+    kept = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH") if name in os.environ}
+    # One BLAS thread: results do not depend on the machine, and none runs before the process has confined itself.
+    one = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+    fixed = {"PYTHONDONTWRITEBYTECODE": "1", "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
+    return kept | one | fixed | {"HOME": scratch, "TMPDIR": scratch, "PYTHONIOENCODING": "utf-8"}
