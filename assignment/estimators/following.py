@@ -1,0 +1,224 @@
+"""Fits whose estimator follows them: conditional NCE chooses ε and the noise, score matching M, by the present fit.
+
+Both losses are convex in θ and know nothing of log Z. With M = Σ̂ or noise N(x, ε²Λ̂⁻¹) they are stationary where
+maximum likelihood is, up to O(ε²). With M = I or noise N(x, ε²I) they pursue an optimum that need not be positive
+definite, and is not on MNIST: the fit then ends on the border of the cone, and says so.
+"""
+
+import numpy as np
+import tensorflow as tf
+
+from assignment.estimators.conditional_nce import TARGET, ConditionalNCE, isotropic_noise
+from assignment.estimators.maximum_likelihood import mean_log_likelihood
+from assignment.estimators.score_matching import ScoreMatching, closed_form
+from assignment.fit import Trainer, check_images, minibatches
+from assignment.lattice.gaussian import LatticeGaussian
+from assignment.lattice.information import covariance, fisher_information, pool_moments
+
+REACH = 0.75  # The longest step, in nats of spread; it shrinks to nothing over the run.
+WHITEN_AFTER = 2.0  # New coordinates, by the present fit's Fisher information, after so many nats of spread.
+SGD_SHARE = 0.2  # SGD's step as a share of Newton's.
+TUNE_EVERY = 25  # Steps between two choices of ε.
+PRECONDITION_EVERY = 5  # Steps with the same M: many more, and it lags so far behind that the fit swings.
+SETTLED = 0.5  # The averages over the two halves of the last half of a settled run are closer than this, in nats.
+
+CONVERGED = "converged"
+NOT_SETTLED = "not settled: the average over the last steps still moves"
+ON_BORDER = "ended on the border of positive definiteness: the unconstrained optimum is not positive definite"
+
+
+def fit_conditional_nce(
+    layer,
+    images,
+    variant="matched",
+    optimizer="adam",
+    *,
+    steps=300,
+    batch_size=1024,
+    noise_ratio=512,
+    target=TARGET,
+    seed=0,
+    progress=None,
+):
+    """Fits Λ by conditional NCE.
+
+    Args:
+      layer: a built `StencilPrecision` at its start, say a diagonal one; left at the fit.
+      images: [N, H, W], mean subtracted.
+      variant: "matched", p_n(x'|x) = N(x, ε²Λ̂⁻¹) with Λ̂ the present fit, or "isotropic", N(x, ε²I).
+      optimizer: "sgd", "rmsprop", "adam" or a Keras optimizer (whose learning rate is then left alone).
+      noise_ratio: κ, noise images for each image; target: the loss at which ε is held.
+      progress: called as progress(step, steps, loss) after every step.
+
+    Returns:
+      A dict. By step: `loss` and `epsilon`, [steps]. Of the end: `status` ("converged" or words for what happened),
+      `drift` (how far the average still moved, nats), `halvings` (steps shortened to stay positive definite) and
+      `min_eigenvalue` of Λ. Where the noise is isotropic also `optimum_min_eigenvalue`, of the unconstrained optimum at
+      ε → 0 (plain score matching's, in closed form), and the losses `loss_at_fit` and `loss_at_optimum`: a lower one
+      beyond the border means that no Λ inside is the optimum.
+
+    Raises:
+      ValueError: bad arguments. ArithmeticError: the loss or its gradient was not finite.
+    """
+    images = check_images(images)
+    estimator = ConditionalNCE(_noise(layer, variant), noise_ratio=noise_ratio)
+    epsilons = []
+
+    def renew(trainer, x, seed):
+        estimator.tune(trainer.model, x, seed, target)
+        return _cnce_curvature(layer, estimator, variant)
+
+    def record(step, steps, loss):
+        epsilons.append(float(estimator.epsilon))
+        if progress:
+            progress(step, steps, loss)
+
+    result = _descend(layer, estimator, images, optimizer, renew, TUNE_EVERY, steps, batch_size, seed, record)
+    if variant == "isotropic":
+        result |= _evidence(layer, estimator, images)
+    return result | {"epsilon": epsilons}
+
+
+def fit_score_matching(
+    layer, images, variant="preconditioned", optimizer="adam", *, steps=300, batch_size=512, seed=0, progress=None
+):
+    """Fits Λ by score matching on minibatches.
+
+    Args:
+      variant: "preconditioned", with M = Σ̂ of the present fit, or "plain", M = I.
+      The others are those of `fit_conditional_nce`.
+
+    Returns:
+      As `fit_conditional_nce`, without `epsilon`; "plain" here is what "isotropic" is there.
+    """
+    images = check_images(images)
+    if variant not in ("preconditioned", "plain"):
+        raise ValueError(f"variant must be preconditioned or plain, not {variant!r}")
+    plain = variant == "plain"
+    preconditioner = None if plain else tf.Variable(tf.eye(layer.pixels), trainable=False)
+    estimator = ScoreMatching(preconditioner)
+
+    def renew(*_):
+        if plain:
+            return 2 * _largest_eigenvalue_bound(layer)
+        preconditioner.assign(covariance(layer))
+        return 2.0
+
+    result = _descend(layer, estimator, images, optimizer, renew, PRECONDITION_EVERY, steps, batch_size, seed, progress)
+    return result | (_evidence(layer, estimator, images) if plain else {})
+
+
+def scan_epsilon(layer, images, held_out, variant="matched", optimizer="adam", *, factors=None, steps=60, seed=0):
+    """What ε does to conditional NCE: short fits with fixed ε, each from the layer's present weights.
+
+    Args:
+      layer: at a fit, where it is left; held_out: test images [n, H, W].
+      factors: the ε to try, as multiples of the one that the loss chooses at this fit.
+
+    Returns:
+      {`epsilon`, `epsilon_loss`, `epsilon_held_out`}: ε, the mean loss over the last third of the steps, and the exact
+      held-out log-likelihood in nats per image; three arrays of equal length.
+    """
+    images, start = check_images(images), layer.theta.numpy()
+    estimator = ConditionalNCE(_noise(layer, variant))
+    estimator.tune(layer, images[:1024], tf.constant([seed, 0]))
+    moments = pool_moments(layer, second_moments(check_images(held_out)))
+    epsilon = float(estimator.epsilon) * np.asarray(np.geomspace(1 / 8, 4, 6) if factors is None else factors)
+    losses, likelihoods = [], []
+
+    def renew(*_):
+        return _cnce_curvature(layer, estimator, variant)
+
+    for value in epsilon:
+        layer.theta.assign(start)
+        estimator.epsilon.assign(value)
+        run = _descend(layer, estimator, images, optimizer, renew, TUNE_EVERY, steps, 1024, seed, None)
+        losses.append(np.mean(run["loss"][-(steps // 3) :]))
+        likelihoods.append(mean_log_likelihood(layer, moments))
+    layer.theta.assign(start)
+    return {"epsilon": epsilon, "epsilon_loss": np.array(losses), "epsilon_held_out": np.array(likelihoods)}
+
+
+def second_moments(images):
+    """E[xxᵀ] of images [N, H, W], float64 [D, D]."""
+    flat = images.reshape(len(images), -1)
+    return (flat.T @ flat).astype(np.float64) / len(flat)
+
+
+def _noise(layer, variant):
+    if variant == "matched":
+        return LatticeGaussian(layer)
+    if variant == "isotropic":
+        return isotropic_noise(layer.height, layer.width)
+    raise ValueError(f"variant must be matched or isotropic, not {variant!r}")
+
+
+def _cnce_curvature(layer, estimator, variant):
+    """About the largest eigenvalue of the loss's Hessian in whitened coordinates, for the length of SGD's steps."""
+    stretch = _largest_eigenvalue_bound(layer) if variant == "isotropic" else 1.0
+    return 0.25 * float(estimator.epsilon) ** 2 * stretch
+
+
+def _largest_eigenvalue_bound(layer):
+    return float(np.linalg.norm(layer.to_dense().numpy(), np.inf))
+
+
+def _descend(layer, estimator, images, optimizer, renew, renew_every, steps, batch_size, seed, progress):
+    """Minimises a loss on minibatches, and leaves the layer at the average over the last half of the steps.
+
+    `renew(trainer, x, seed)` lets the estimator follow the fit and returns the curvature of its loss.
+    """
+    trainer = Trainer(layer, estimator, optimizer, reach=REACH)
+    losses, tail = [], []
+    for step, x in zip(range(steps), minibatches(images, batch_size, seed), strict=False):
+        if step == 0 or trainer.spread() > WHITEN_AFTER:
+            root = np.linalg.cholesky(fisher_information(layer))
+            trainer.centre(root)
+        if step % renew_every == 0:
+            curvature = renew(trainer, x, tf.constant([seed + 1, step]))
+        _shorten_steps(trainer, optimizer, 1 - step / steps, curvature)
+        losses.append(trainer.step(x, tf.constant([seed, step])))
+        if step >= steps // 2:
+            tail.append(layer.theta.numpy().astype(np.float64))
+        if progress:
+            progress(step + 1, steps, losses[-1])
+    drift = np.linalg.norm(root.T @ (np.mean(tail[: len(tail) // 2], axis=0) - np.mean(tail[len(tail) // 2 :], axis=0)))
+    _assign_average(layer, tail)
+    return {
+        "loss": losses,
+        "status": CONVERGED if drift < SETTLED else NOT_SETTLED,
+        "drift": float(drift),
+        "halvings": int(trainer.halvings),
+        "min_eigenvalue": float(layer.operator().min_eigenvalue()),
+    }
+
+
+def _shorten_steps(trainer, optimizer, share, curvature):
+    """Sets what is left of the steps: `share` falls from 1 to 0 over the run."""
+    trainer.reach.assign(REACH * share)
+    if optimizer == "sgd":
+        trainer.optimizer.learning_rate.assign(SGD_SHARE * share / curvature)
+    elif isinstance(optimizer, str):
+        trainer.optimizer.learning_rate.assign(REACH * share / np.sqrt(trainer.phi.shape[0]))
+
+
+def _assign_average(layer, thetas):
+    try:
+        layer.assign_theta(np.mean(thetas, axis=0))
+    except ValueError:  # The cone is convex, but on its border rounding to float32 can leave it: the last step stands.
+        layer.assign_theta(thetas[-1])
+
+
+def _evidence(layer, estimator, images):
+    """Whether the optimum that a fit with M = I, or with isotropic noise, pursues is outside the cone."""
+    x, seed, fitted = images[:2048], tf.constant([0, 0]), layer.theta.numpy()
+    loss_at_fit = float(estimator.loss(layer, x, seed))
+    layer.theta.assign(closed_form(layer, second_moments(images)))
+    inside = bool(layer.operator().positive_definite())
+    evidence = {
+        "optimum_min_eigenvalue": float(layer.operator().min_eigenvalue()),
+        "loss_at_fit": loss_at_fit,
+        "loss_at_optimum": float(estimator.loss(layer, x, seed)),
+    }
+    layer.theta.assign(fitted)
+    return evidence if inside else evidence | {"status": ON_BORDER}
