@@ -56,14 +56,21 @@ class MovingNoise:
 
     def log_prob(self, x):
         """log p_n of images [N, H, W], as [N]."""
-        return -0.5 * tf.linalg.matvec(self.layer.quadratic_moments(x), self.theta) - self.log_partition
+        return -0.5 * tf.tensordot(self.layer.quadratic_moments(x), self.theta, axes=1) - self.log_partition
 
 
 class TelescopedNCE(NCE):
-    """NCE against a moving noise; every image of a minibatch meets exactly ν noise images."""
+    """NCE against a `MovingNoise`; every image of a minibatch meets exactly ν noise images."""
 
     def __init__(self, noise, noise_ratio=1.0):
         super().__init__(noise, noise_ratio, log_partition=noise.log_partition)
+
+    def log_ratio(self, model, x):
+        """G(x), [N]; of two Gaussians on one lattice it is linear in the difference of their weights."""
+        layer, noise = model.precision, self.noise
+        difference = layer.theta.value - noise.theta
+        moments = layer.quadratic_moments(x)
+        return -0.5 * tf.tensordot(moments, difference, axes=1) - (self.log_partition - noise.log_partition)
 
     def loss(self, model, x, seed):
         """−J on images x [B, H, W]."""
@@ -82,8 +89,10 @@ class Bridge(NamedTuple):
 
 
 class Stage(NamedTuple):
-    """A Gaussian on the way, θ [P]; its learned log Z with variance; the bridge that led there (None at the start)."""
+    """A Gaussian on the way: the training step that ended in it, θ [P], its learned log Z with its variance, and the
+    bridge that led there (None at the start)."""
 
+    step: int
     theta: np.ndarray
     log_partition: float
     variance: float
@@ -118,7 +127,7 @@ def telescope(layer, images, optimizer="adam", *, noise_ratio=1.0, passes=None, 
     estimator = TelescopedNCE(noise, noise_ratio)
     trainer = Trainer(layer, estimator, optimizer, reach=REACH)
     whiten(trainer)
-    stages = [Stage(layer.theta.numpy(), start, 0.0, None)]
+    stages = [Stage(0, layer.theta.numpy(), start, 0.0, None)]
     history = {"loss": [], "log_partition": []}
     noise_phi = np.zeros_like(stages[0].theta)
     average, averaged, discard = 0.0, 0, max(pass_length // 2, 30)
@@ -142,14 +151,14 @@ def telescope(layer, images, optimizer="adam", *, noise_ratio=1.0, passes=None, 
             raise ArithmeticError(f"telescoped NCE did not settle in {MAX_STEPS} steps")
         stage_ends = trainer.spread() > STAGE_SPREAD
         if stage_ends:
-            stages.append(next_stage(layer, stages[-1], seed=(seed, len(stages))))
+            stages.append(next_stage(layer, stages[-1], step + 1, (seed, len(stages))))
             estimator.log_partition.assign(stages[-1].log_partition)
             whiten(trainer)
         if stage_ends or np.linalg.norm(trainer.phi - noise_phi) > NOISE_SPREAD:
             noise.follow(estimator.log_partition)
             noise_phi = trainer.phi.numpy()
     layer.assign_theta(average / averaged)
-    stages.append(next_stage(layer, stages[-1], seed=(seed, len(stages))))
+    stages.append(next_stage(layer, stages[-1], step + 1, (seed, len(stages))))
     return stages, history | {"halvings": int(trainer.halvings)}
 
 
@@ -165,11 +174,11 @@ def whiten(trainer):
     trainer.centre(np.linalg.cholesky(fisher_information(trainer.layer)), -0.5 * expected_moments(trainer.layer))
 
 
-def next_stage(layer, stage, seed):
+def next_stage(layer, stage, step, seed):
     """The layer's present Gaussian as the stage after `stage`, with its log Z bridged from there."""
     theta = layer.theta.numpy()
     link = bridge(layer, stage.theta, theta, seed)
-    return Stage(theta, stage.log_partition + link.difference, stage.variance + link.variance, link)
+    return Stage(step, theta, stage.log_partition + link.difference, stage.variance + link.variance, link)
 
 
 def bridge(layer, lower, upper, seed):
@@ -197,7 +206,7 @@ def bridge(layer, lower, upper, seed):
 def _free_constant(below, above):
     """The c at which NCE's gradient in c vanishes: mean σ(c − G(above)) = mean σ(G(below) − c)."""
     low, high = min(below.min(), above.min()), max(below.max(), above.max())
-    for _ in range(60):
+    for _ in range(40):
         middle = (low + high) / 2
         if np.mean(_sigmoid(middle - above)) < np.mean(_sigmoid(below - middle)):
             low = middle
@@ -216,14 +225,17 @@ def _log_ratio(layer, theta, difference, count, seed):
     layer.theta.assign(theta)
     factor = single_precision_sampler(layer)
     layer.theta.assign(present)
-    chunks = [_log_ratio_of_draws(layer, factor, difference, min(4096, count - i), seed + [0, i]) for i in range(0, count, 4096)]
+    chunks = [
+        _log_ratio_of_draws(layer, factor, difference, min(4096, count - i), seed + [0, i])
+        for i in range(0, count, 4096)
+    ]
     return np.concatenate(chunks).astype(np.float64)
 
 
 @tf.function(reduce_retracing=True)
 def _log_ratio_of_draws(layer, factor, difference, count, seed):
     x = factor.colour(tf.random.stateless_normal([count, layer.height, layer.width], seed))
-    return -0.5 * tf.linalg.matvec(layer.quadratic_moments(x), difference)
+    return -0.5 * tf.tensordot(layer.quadratic_moments(x), difference, axes=1)
 
 
 def single_precision_sampler(layer):

@@ -27,26 +27,26 @@ class BlockCholesky(NamedTuple):
         """L⁻¹x for images x [S, ..., H, W]."""
         x = _by_rows(x)
         first = tf.linalg.triangular_solve(self.diagonal[0], x[0])
-        rest = tf.scan(
+        rows = _scan(
             lambda above, row: tf.linalg.triangular_solve(row[0], row[2] - row[1] @ above),
             (self.diagonal[1:], self.below, x[1:]),
-            initializer=first,
+            first,
         )
-        return _by_images(tf.concat([first[None], rest], axis=0))
+        return _by_images(rows)
 
     def colour(self, x):
         """L⁻ᵀx for images x [S, ..., H, W]: standard normal x become draws of N(0, Λ⁻¹)."""
         x = _by_rows(x)
         last = tf.linalg.triangular_solve(self.diagonal[-1], x[-1], adjoint=True)
-        rest = tf.scan(
+        rows = _scan(
             lambda under, row: tf.linalg.triangular_solve(
                 row[0], row[2] - tf.linalg.matmul(row[1], under, transpose_a=True), adjoint=True
             ),
             (self.diagonal[:-1], self.below, x[:-1]),
-            initializer=last,
+            last,
             reverse=True,
         )
-        return _by_images(tf.concat([rest, last[None]], axis=0))
+        return _by_images(rows)
 
 
 def _by_rows(x):
@@ -71,7 +71,7 @@ def block_rows(diagonal, couplings, offsets):
     Returns:
       Λ_hh as [H, ..., W, W] and Λ_{h+1,h} as [H − 1, ..., W, W].
     """
-    width = diagonal.shape[-1]
+    height, width = diagonal.shape[-2:]
     within = tf.linalg.diag(diagonal)
     between = tf.zeros_like(within[..., 1:, :, :])
     for k, (down, right) in enumerate(offsets):
@@ -80,7 +80,7 @@ def block_rows(diagonal, couplings, offsets):
             if width > 1:
                 upper = tf.linalg.diag(coupling[..., :-1], k=1)
                 within += upper + tf.linalg.matrix_transpose(upper)
-        elif width > abs(right):
+        elif height > 1 and width > abs(right):
             first, _ = edge_ends((0, right))
             # Row h + 1, column w + right of Λ meets row h, column w: below the diagonal by `right`.
             between += tf.linalg.diag(coupling[..., :-1, :][first], k=-right, num_rows=width, num_cols=width)
@@ -92,11 +92,20 @@ def block_rows(diagonal, couplings, offsets):
 @tf.function(reduce_retracing=True)
 def block_cholesky(within, between):
     """Factorises the block tridiagonal matrix that `block_rows` returns."""
-    first = tf.linalg.cholesky(within[0])
 
     def eliminate(above, row):
         below = tf.linalg.matrix_transpose(tf.linalg.triangular_solve(above[0], tf.linalg.matrix_transpose(row[1])))
         return tf.linalg.cholesky(row[0] - tf.linalg.matmul(below, below, transpose_b=True)), below
 
-    rest, below = tf.scan(eliminate, (within[1:], between), initializer=(first, tf.zeros_like(first)))
-    return BlockCholesky(tf.concat([first[None], rest], axis=0), below)
+    first = tf.linalg.cholesky(within[0])
+    diagonal, below = _scan(eliminate, (within[1:], between), (first, tf.zeros_like(first)))
+    return BlockCholesky(diagonal, below[1:])
+
+
+def _scan(step, rows, first, reverse=False):
+    """`tf.scan` from `first` over `rows`, with `first` among the results; there may be no rows."""
+    if rows[0].shape[0] == 0:
+        return tf.nest.map_structure(lambda f: f[None], first)
+    rest = tf.scan(step, rows, initializer=first, reverse=reverse)
+    order = -1 if reverse else 1
+    return tf.nest.map_structure(lambda f, r: tf.concat([f[None], r][::order], axis=0), first, rest)

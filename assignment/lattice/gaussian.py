@@ -45,6 +45,14 @@ class LatticeGaussian(tfd.Distribution):
             mean=parameter_properties.ParameterProperties(event_ndims=2),
         )
 
+    def __getitem__(self, slices):
+        """The distributions of a part of the batch."""
+        slices = slices if isinstance(slices, tuple) else (slices,)
+        image = (slice(None), slice(None)) if Ellipsis in slices else (Ellipsis,)
+        return LatticeGaussian(
+            self.operator()[slices], None if self.location is None else self.mean()[(*slices, *image)], name=self.name
+        )
+
     @property
     def trainable_variables(self):
         """θ, where the precision is a layer."""

@@ -66,18 +66,18 @@ class StencilPrecision(keras.layers.Layer):
         products = [x * x]
         for offset in self.offsets:
             first, second = edge_ends(offset)
-            products.append(2 * x[first] * x[second])
+            products.append(x[first] * x[second])
         if self.shared:
-            return tf.stack([tf.reduce_sum(p, axis=[-2, -1]) for p in products], axis=-1)
+            moments = [tf.reduce_sum(product, axis=[-2, -1]) for product in products]
+            return tf.stack(moments[:1] + [2 * moment for moment in moments[1:]], axis=-1)
         batch = tf.shape(x)[:-2]
-        flat = [
-            tf.reshape(p, tf.concat([batch, [size]], 0)) for p, size in zip(products, self.group_sizes, strict=True)
-        ]
-        return tf.concat(flat, axis=-1)
+        sizes = zip(products, self.group_sizes, strict=True)
+        flat = [tf.reshape(product, tf.concat([batch, [size]], axis=0)) for product, size in sizes]
+        return tf.concat(flat[:1] + [2 * product for product in flat[1:]], axis=-1)
 
     def quadratic_form(self, x):
         """xᵀΛx for x [..., H, W], as [...]."""
-        return tf.linalg.matvec(self.quadratic_moments(x)[..., None, :], self.theta.value)[..., 0]
+        return tf.tensordot(self.quadratic_moments(x), self.theta.value, axes=1)
 
     @property
     def diagonal(self):

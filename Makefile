@@ -1,0 +1,40 @@
+# Every part of the exercise is one target; each sets up what it needs. `make help` lists them.
+
+PYTHON ?= python3.11
+VENV := .venv
+RUN := $(VENV)/bin/python
+SETUP := $(VENV)/.ready
+
+# What a part is told, where the variable is set: make nce WEIGHTS=per_edge OPTIMIZER=sgd ARGS="--noise fixed"
+DATA_OPTIONS = $(if $(DATASET),--dataset "$(DATASET)") $(if $(IDX_DIR),--idx-dir "$(IDX_DIR)")
+OPTIONS = $(DATA_OPTIONS) $(if $(CONNECTIVITY),--connectivity "$(CONNECTIVITY)") $(if $(WEIGHTS),--weights "$(WEIGHTS)") \
+  $(if $(OPTIMIZER),--optimizer "$(OPTIMIZER)") $(if $(SEED),--seed "$(SEED)") $(if $(OUTPUT),--output "$(OUTPUT)") $(ARGS)
+
+.PHONY: help setup data nce ml test clean
+.DEFAULT_GOAL := help
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(SETUP) ## set up .venv and install the packages, nothing else
+
+$(SETUP): requirements.txt
+	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 is needed: install it, or name it: make PYTHON=/path/to/python3.11 …"; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+data: $(SETUP) ## fetch and prepare the data set
+	$(RUN) -m assignment data $(DATA_OPTIONS) $(ARGS)
+
+nce: $(SETUP) ## NCE with the hand-out's fixed noise and telescoped, side by side
+	$(RUN) -m assignment nce $(OPTIONS)
+
+ml: $(SETUP) ## exact maximum likelihood, the yardstick
+	$(RUN) -m assignment ml $(OPTIONS)
+
+test: $(SETUP) ## run the tests
+	$(RUN) -m pytest $(ARGS)
+
+clean: ## remove what was generated: results, figures, tables (data and .venv stay)
+	rm -rf reports/results reports/figures reports/tables reports/report.pdf

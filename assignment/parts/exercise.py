@@ -1,0 +1,99 @@
+"""What every part shares: the data with the statistics that never change, the start, and the exact ceiling."""
+
+import functools
+import time
+from dataclasses import dataclass
+
+import numpy as np
+
+from assignment.data import load_splits
+from assignment.estimators.maximum_likelihood import fisher_scoring, mean_log_likelihood
+from assignment.lattice.information import pool_moments
+from assignment.lattice.precision import StencilPrecision
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a user chooses on the command line; the names are those of the options."""
+
+    dataset: str = "mnist"
+    data_dir: str | None = None
+    idx_dir: str | None = None
+    connectivity: int = 4
+    weights: str = "shared"
+    optimizer: str = "adam"
+    seed: int = 0
+    output: str = "reports"
+    noise: str = "both"
+    noise_variance: str = "per_pixel"
+    noise_scale: float = 1.0
+    eta: float = 0.5
+    epochs: int = 3
+    coin_seed: int = 0
+    fresh: bool = False
+
+
+class Exercise:
+    """A data set ready for fitting.
+
+    Attributes:
+      train, test: the preprocessed splits, see `assignment.data.Images`.
+      second_moments, test_second_moments: E[xxᵀ] of either split, float64 [D, D]: all a Gaussian sees of the data.
+    """
+
+    def __init__(self, settings):
+        self.train, self.test = load_splits(
+            settings.dataset, seed=settings.seed, data_dir=settings.data_dir, idx_dir=settings.idx_dir
+        )
+        self.second_moments = second_moments(self.train.images)
+        self.test_second_moments = second_moments(self.test.images)
+        self.fallback = self.train.name != settings.dataset
+
+    @property
+    def size(self):
+        """(H, W)."""
+        return self.train.images.shape[1:]
+
+    def new_layer(self, connectivity, weights, dtype="float32"):
+        """A diagonal Λ of the family matched to the data's variances: where every fit starts."""
+        layer = StencilPrecision(connectivity, weights, dtype=dtype)
+        layer.build((None, *self.size))
+        pixels = layer.group_sizes[0]
+        theta = np.zeros(layer.theta.shape)
+        theta[:pixels] = layer.pixels / pixels / self.moments(layer)[:pixels]
+        layer.assign_theta(theta)
+        return layer
+
+    def moments(self, layer):
+        """The training images' mean `quadratic_moments`, [P]."""
+        return pool_moments(layer, self.second_moments)
+
+    def held_out(self, layer, theta=None):
+        """Mean log-likelihood of the test images in nats, with the exact log Z; of other weights where given."""
+        exact = self.exact_copy(layer, theta)
+        return mean_log_likelihood(exact, pool_moments(exact, self.test_second_moments))
+
+    def exact_copy(self, layer, theta=None):
+        """The same Λ in a float64 layer."""
+        copy = StencilPrecision(layer.connectivity, layer.weighting, dtype="float64")
+        copy.build((None, *self.size))
+        copy.assign_theta(layer.theta.numpy() if theta is None else theta)
+        return copy
+
+    @functools.cache  # noqa: B019  (an Exercise lives as long as the program)
+    def maximum_likelihood(self, connectivity, weights):
+        """The exact maximum likelihood of a family: (float64 layer, history, seconds). Every fit is held against it."""
+        layer = self.new_layer(connectivity, weights, dtype="float64")
+        start = time.perf_counter()
+        history = fisher_scoring(layer, self.moments(layer))
+        return layer, history, time.perf_counter() - start
+
+
+def second_moments(images, chunk=8192):
+    """E[xxᵀ] of images [N, H, W], float64 [D, D]; products in float32, sums of chunks in float64."""
+    flat = images.reshape(len(images), -1)
+    total = np.zeros([flat.shape[1]] * 2)
+    for start in range(0, len(flat), chunk):
+        part = flat[start : start + chunk]
+        total += part.T @ part
+    return total / len(flat)

@@ -1,0 +1,168 @@
+"""Part `nce`: the hand-out's NCE with a fixed noise, and the telescoped one, from the same start."""
+
+import time
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from assignment.estimators.nce import NCE, noise_ratio_from
+from assignment.estimators.telescoping import MovingNoise, TelescopedNCE, known_log_partition, telescope
+from assignment.fit import fit
+from assignment.lattice.gaussian import LatticeGaussian
+from assignment.parts.record import save
+
+tfd = tfp.distributions
+COMPARED = 2000  # held-out images, and as many noise images, whose log-ratios are kept
+EXACT_POINTS = 40  # steps at which the exact log Z is set beside the learned one
+SEPARATED = 0.01  # an overlap below this is a classifier that has separated the classes
+
+
+def diagonal_noise(second_moments, size, variance="per_pixel", scale=1.0):
+    """p_n = N(0, diag), the hand-out's "diagonal Σ_n", on [H, W].
+
+    Args:
+      second_moments: E[xxᵀ] of the training images, [D, D].
+      variance: "per_pixel", the variance of each pixel, or "isotropic", their mean.
+      scale: factor on the variance.
+    """
+    variances = np.diag(second_moments).reshape(size) * scale
+    if variance == "isotropic":
+        variances = np.full(size, variances.mean())
+    deviations = tf.constant(np.sqrt(variances), tf.float32)
+    return tfd.Independent(tfd.Normal(tf.zeros(size), deviations), 2, name="DiagonalNoise")
+
+
+def fit_fixed(exercise, settings, progress, part="nce"):
+    """The hand-out's NCE, Steps 0 to 4."""
+    layer = exercise.new_layer(settings.connectivity, settings.weights)
+    noise = diagonal_noise(exercise.second_moments, exercise.size, settings.noise_variance, settings.noise_scale)
+    ratio = noise_ratio_from(settings.eta)
+    estimator = NCE(noise, ratio, known_log_partition(layer))
+    exact_steps, exact_values = [], []
+
+    def observe(step, steps, loss):
+        if step == 1 or step % max(1, steps // EXACT_POINTS) == 0:
+            exact_steps.append(step)
+            exact_values.append(float(LatticeGaussian(layer).log_partition()))
+        progress(step, steps, f"loss {loss:.4g}  c {float(estimator.log_partition):.1f}")
+
+    start = time.perf_counter()
+    images = exercise.train.images
+    history = fit(
+        layer, estimator, images, settings.optimizer, epochs=settings.epochs, seed=settings.seed, progress=observe
+    )
+    seconds = time.perf_counter() - start
+    data, drawn = compare(estimator, LatticeGaussian(layer), exercise, settings.seed)
+    overlap = overlap_of(data, drawn, ratio)
+    words = (
+        f"diagonal Gaussian, {settings.noise_variance} variances of the training images times {settings.noise_scale:g}"
+    )
+    failed = (
+        f"failed: data and noise are separated (overlap {overlap:.1e}), so the gradient has vanished and c is arbitrary"
+    )
+    facts = {
+        "noise": {"words": words, "scale": settings.noise_scale, "ratio": ratio, "eta": settings.eta},
+        "status": failed if overlap < SEPARATED else "converged",
+        "overlap": overlap,
+        "final_loss": history["loss"][-1],
+    }
+    arrays = {
+        "loss": history["loss"],
+        "learned_log_partition": history["log_partition"],
+        "exact_steps": exact_steps,
+        "exact_log_partition": exact_values,
+        "data_log_ratio": data,
+        "noise_log_ratio": drawn,
+    }
+    learned = (float(estimator.log_partition), None)
+    return save(
+        exercise, settings, part, "nce", "fixed", layer,
+        seconds=seconds, steps=len(history["loss"]), facts=facts, arrays=arrays, learned=learned,
+    )  # fmt: skip
+
+
+def fit_telescoped(exercise, settings, progress, part="nce"):
+    """NCE with a moving noise, and log Z by the bridges between its stages."""
+    layer = exercise.new_layer(settings.connectivity, settings.weights)
+    ratio = noise_ratio_from(settings.eta)
+
+    def observe(step, stages, spread, loss):
+        progress(step + 1, None, f"stage {stages}  spread {spread:.2f} nats  loss {loss:.3f}")
+
+    start = time.perf_counter()
+    stages, history = telescope(
+        layer, exercise.train.images, settings.optimizer, noise_ratio=ratio, seed=settings.seed, progress=observe
+    )
+    seconds = time.perf_counter() - start
+    last = stages[-1]
+    bridges = [stage.bridge for stage in stages[1:]]
+    exact = [exact_log_partition(exercise, layer, stage.theta) for stage in stages]
+    shown = sorted({round(k) for k in np.linspace(0, len(stages) - 1, 6)})
+    data, drawn = compare_with_last_noise(layer, stages, exercise, settings.seed)
+    words = f"Gaussian of the same lattice, moved with the fit in {len(bridges)} stages from the diagonal one"
+    facts = {
+        "noise": {"words": words, "stages": len(bridges), "ratio": ratio, "eta": settings.eta},
+        "halvings": history["halvings"],
+    }
+    arrays = {
+        "loss": history["loss"],
+        "learned_log_partition": history["log_partition"],
+        "exact_steps": [max(stage.step, 1) for stage in stages],
+        "exact_log_partition": exact,
+        "data_log_ratio": data,
+        "noise_log_ratio": drawn,
+        "stage_learned": [stage.log_partition for stage in stages],
+        "stage_standard_error": [stage.variance**0.5 for stage in stages],
+        "stage_exact": exact,
+        "stage_spread": [bridge.spread for bridge in bridges],
+        "stage_overlap": [bridge.overlap for bridge in bridges],
+        "stage_held_out": [exercise.held_out(layer, stage.theta) for stage in stages],
+        "stage_samples": np.concatenate([one_sample(exercise, layer, stages[k].theta, settings.seed) for k in shown]),
+        "stage_samples_at": shown,
+    }
+    return save(
+        exercise, settings, part, "nce", "telescoped", layer,
+        seconds=seconds, steps=len(history["loss"]), facts=facts, arrays=arrays,
+        learned=(last.log_partition, last.variance**0.5),
+    )  # fmt: skip
+
+
+def exact_log_partition(exercise, layer, theta):
+    return float(LatticeGaussian(exercise.exact_copy(layer, theta)).log_partition())
+
+
+def one_sample(exercise, layer, theta, seed):
+    """The same ε through the Gaussian of θ, mean added, [1, H, W]."""
+    gaussian = LatticeGaussian(exercise.exact_copy(layer, theta), mean=exercise.train.mean)
+    return gaussian.sample(1, seed=(seed, 2)).numpy()
+
+
+def compare(estimator, model, exercise, seed):
+    """G on held-out images and on as many fresh noise images."""
+    images = exercise.test.images[:COMPARED]
+    drawn = estimator.noise.sample(len(images), seed=(seed, 3))
+    return estimator.log_ratio(model, images).numpy(), estimator.log_ratio(model, drawn).numpy()
+
+
+def compare_with_last_noise(layer, stages, exercise, seed):
+    """The same for the fit against the last stage's noise, with their learned constants."""
+    fitted, before = stages[-1], stages[-2]
+    layer.assign_theta(before.theta)
+    estimator = TelescopedNCE(MovingNoise(layer, before.log_partition))
+    layer.assign_theta(fitted.theta)
+    estimator.log_partition.assign(fitted.log_partition)
+    return compare(estimator, LatticeGaussian(layer), exercise, seed)
+
+
+def overlap_of(data, noise, noise_ratio):
+    """1 − the mean of |2P(data | u) − 1| over both kinds: 1 where nobody can tell them apart, 0 where they separate."""
+    sureness = [np.mean(np.abs(np.tanh((g - np.log(noise_ratio)) / 2))) for g in (data, noise)]
+    return float(1 - np.mean(sureness))
+
+
+def run(exercise, settings, progress, part="nce"):
+    """Fits what `--noise` names: fixed, telescoped or both."""
+    kinds = {"fixed": fit_fixed, "telescoped": fit_telescoped}
+    chosen = kinds if settings.noise == "both" else [settings.noise]
+    return [kinds[kind](exercise, settings, progress(f"nce-{kind}"), part) for kind in chosen]

@@ -1,0 +1,113 @@
+"""From a fitted layer to the files of the contract: facts (JSON) and arrays (NPZ)."""
+
+import importlib.metadata
+import platform
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from assignment.lattice.gaussian import LatticeGaussian
+from assignment.lattice.stencil import weight_pixels
+from assignment.reporting.results import fit_name, save_fit
+
+SHOWN = 16  # images of data and samples kept beside a fit
+
+
+def save(exercise, settings, part, estimator, variant, layer, *, seconds, steps, facts=None, arrays=None, learned=None):
+    """Saves one fit; see contract.md for what is in it.
+
+    Args:
+      learned: (c, its standard error or None) where the estimator learns log Z.
+      facts, arrays: what the estimator adds or overrides.
+
+    Returns:
+      The `reporting.results.Fit`.
+    """
+    exact = exercise.exact_copy(layer)
+    log_partition = float(LatticeGaussian(exact).log_partition())
+    estimate, error = learned or (None, None)
+    held_out = exercise.held_out(layer)
+    ceiling = exercise.held_out(exercise.maximum_likelihood(layer.connectivity, layer.weighting)[0])
+    record = {
+        "part": part,
+        "estimator": estimator,
+        "variant": variant,
+        "connectivity": layer.connectivity,
+        "weights": layer.weighting,
+        "optimizer": settings.optimizer,
+        "seed": settings.seed,
+        "steps": steps,
+        "seconds": seconds,
+        "dataset": dataset_facts(exercise),
+        "noise": None,
+        "stencil": stencil_facts(layer),
+        "log_partition": {
+            "estimate": estimate,
+            "standard_error": error,
+            "exact": log_partition,
+            "gap": None if estimate is None else estimate - log_partition,
+        },
+        "held_out": {"log_likelihood": held_out, "maximum_likelihood": ceiling, "gap": ceiling - held_out},
+        "min_eigenvalue": float(exact.operator().min_eigenvalue()),
+        "status": "converged",
+        "versions": versions(),
+    }
+    name = fit_name(estimator, variant, layer.weighting, layer.connectivity, settings.optimizer, settings.seed)
+    everything = common_arrays(exercise, exact, settings.seed) | {"log_partition": np.float64(np.nan)}
+    if estimate is not None:
+        everything["log_partition"] = np.float64(estimate)
+    return save_fit(folder(settings, exercise, part), name, record | (facts or {}), everything | (arrays or {}))
+
+
+def folder(settings, exercise, part):
+    """Where a part's fits stand: <output>/results/<dataset>/<part>."""
+    return Path(settings.output) / "results" / exercise.train.name / part
+
+
+def dataset_facts(exercise):
+    train = exercise.train
+    return {
+        "name": train.name,
+        "source": train.source,
+        "images": len(train.images),
+        "test_images": len(exercise.test.images),
+        "sha256": train.sha256,
+        "fallback": exercise.fallback,
+    }
+
+
+def stencil_facts(layer):
+    if not layer.shared:
+        return None
+    return {"diagonal": float(layer.diagonal), "couplings": [float(c) for c in layer.couplings]}
+
+
+def versions():
+    packages = ("tensorflow", "tensorflow-probability", "tensorflow-datasets", "keras", "numpy")
+    return {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in packages}
+
+
+def common_arrays(exercise, layer, seed):
+    """Λ, samples beside data, and one pixel's covariance, fitted and empirical."""
+    mean = exercise.train.mean
+    height, width = exercise.size
+    rows, columns = weight_pixels(layer.connectivity, height, width)
+    values = np.repeat(layer.theta.numpy(), layer.edge_counts) if layer.shared else layer.theta.numpy()
+    off = rows != columns
+    pixel = (height // 2) * width + width // 2
+    unit = tf.one_hot(pixel, layer.pixels, dtype=tf.float64)
+    gaussian = LatticeGaussian(layer, mean=mean)
+    return {
+        "mean": mean,
+        "rows": np.concatenate([rows, columns[off]]),
+        "cols": np.concatenate([columns, rows[off]]),
+        "values": np.concatenate([values, values[off]]).astype(np.float64),
+        "samples": gaussian.sample(SHOWN, seed=(seed, 1)).numpy().astype(np.float32),
+        "data": exercise.train.images[:SHOWN] + mean,
+        "diagonal": layer.diagonal.numpy(),
+        "couplings": layer.couplings.numpy(),
+        "covariance_pixel": np.array([height // 2, width // 2]),
+        "covariance_fitted": layer.operator().solvevec(unit).numpy().reshape(height, width),
+        "covariance_empirical": exercise.second_moments[pixel].reshape(height, width),
+    }

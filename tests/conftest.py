@@ -1,0 +1,47 @@
+"""What every test relies on: quiet TensorFlow, warnings as errors, and small lattices with known Λ."""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ["ASSIGNMENT_OFFLINE"] = "1"
+
+import numpy as np
+import pytest
+
+
+def pytest_configure(config):
+    config.addinivalue_line("filterwarnings", "error")
+    # The libraries' own.
+    for module in (
+        "tensorflow",
+        "tensorflow_probability",
+        "tf_keras",
+        "tensorflow_datasets",
+        "google",
+        "keras",
+        "flatbuffers",
+    ):
+        config.addinivalue_line("filterwarnings", f"ignore::DeprecationWarning:{module}")
+
+
+def random_layer(connectivity, weights, height, width, seed=0, dtype="float64"):
+    """A layer with a positive definite Λ that is not diagonally dominant."""
+    from assignment.lattice.precision import StencilPrecision
+
+    layer = StencilPrecision(connectivity, weights, dtype=dtype)
+    layer.build((None, height, width))
+    random = np.random.default_rng(seed)
+    theta = 0.45 * random.standard_normal(layer.theta.shape)
+    pixels = layer.group_sizes[0]
+    theta[:pixels] = 2 + random.uniform(size=pixels)
+    layer.theta.assign(theta)
+    while not layer.operator().positive_definite():
+        theta[pixels:] *= 0.9
+        layer.theta.assign(theta)
+    return layer
+
+
+@pytest.fixture(params=[(4, "shared"), (4, "per_edge"), (8, "shared"), (8, "per_edge")], ids=lambda p: f"{p[1]}-{p[0]}")
+def layer(request):
+    """Every kind of stencil, float64, on 5 × 4 pixels."""
+    return random_layer(*request.param, 5, 4)
