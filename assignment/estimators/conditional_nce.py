@@ -92,11 +92,10 @@ def log_ratio(model, x, displacement):
 
 
 def _slope_and_bend(model, x, displacement):
-    pixels = displacement.shape[-2] * displacement.shape[-1]
-    score = tf.reshape(model.score(x), [-1, pixels])
-    flat = tf.reshape(displacement, [-1, pixels])
-    pull = tf.reshape(model.score(displacement) - model.score(tf.zeros_like(displacement[:1])), [-1, pixels])
-    return tf.matmul(score, flat, transpose_b=True), -0.5 * tf.reduce_sum(flat * pull, axis=-1)
+    """d·∇f_θ(x), [B, n], and ½dᵀΛd, [n]: f_θ(x) − f_θ(x ± d) = ½dᵀΛd ∓ d·∇f_θ(x)."""
+    score, flat = (tf.reshape(images, [-1, model.pixels]) for images in (model.score(x), displacement))
+    columns = tf.linalg.matrix_transpose(flat)
+    return score @ columns, 0.5 * tf.reduce_sum(columns * model.operator().matmul(columns), axis=0)
 
 
 @tf.function(reduce_retracing=True)

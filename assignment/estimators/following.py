@@ -20,7 +20,7 @@ WHITEN_AFTER = 2.0  # New coordinates, by the present fit's Fisher information, 
 SGD_SHARE = 0.2  # SGD's step as a share of Newton's.
 TUNE_EVERY = 25  # Steps between two choices of ε.
 PRECONDITION_EVERY = 5  # Steps with the same M: many more, and it lags so far behind that the fit swings.
-SETTLED = 0.5  # The averages over the two halves of the last half of a settled run are closer than this, in nats.
+SETTLED = 1.0  # In a settled run the averages over its third and last quarter are closer than this, in nats of spread.
 
 CONVERGED = "converged"
 NOT_SETTLED = "not settled: the average over the last steps still moves"
@@ -33,7 +33,7 @@ def fit_conditional_nce(
     variant="matched",
     optimizer="adam",
     *,
-    steps=300,
+    steps=400,
     batch_size=1024,
     noise_ratio=512,
     target=TARGET,
@@ -80,7 +80,7 @@ def fit_conditional_nce(
 
 
 def fit_score_matching(
-    layer, images, variant="preconditioned", optimizer="adam", *, steps=300, batch_size=512, seed=0, progress=None
+    layer, images, variant="preconditioned", optimizer="adam", *, steps=400, batch_size=512, seed=0, progress=None
 ):
     """Fits Λ by score matching on minibatches.
 
@@ -169,6 +169,7 @@ def _descend(layer, estimator, images, optimizer, renew, renew_every, steps, bat
     `renew(trainer, x, seed)` lets the estimator follow the fit and returns the curvature of its loss.
     """
     trainer = Trainer(layer, estimator, optimizer, reach=REACH)
+    batch_size = max(1, min(batch_size, len(images) // 8))  # Few images: rather smaller minibatches than the same one.
     losses, tail = [], []
     for step, x in zip(range(steps), minibatches(images, batch_size, seed), strict=False):
         if step == 0 or trainer.spread() > WHITEN_AFTER:
