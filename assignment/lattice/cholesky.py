@@ -89,7 +89,7 @@ def block_rows(diagonal, couplings, offsets):
     return tf.transpose(within, rows_first), tf.transpose(between, rows_first)
 
 
-@tf.function(reduce_retracing=True)
+@tf.function
 def block_cholesky(within, between):
     """Factorises the block tridiagonal matrix that `block_rows` returns."""
 

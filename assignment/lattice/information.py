@@ -47,10 +47,10 @@ def fisher_information(layer):
     ends = [((...,), (...,)), *map(edge_ends, layer.offsets)]
     starts = np.cumsum([0, *layer.group_sizes])
     information = np.empty([starts[-1]] * 2)
-    for k, l in itertools.combinations_with_replacement(range(len(ends)), 2):
-        block = _covariance_of_products(sigma, ends[k], ends[l])
-        block *= (1 if k else 0.5) * (1 if l else 0.5)
-        here, there = slice(*starts[k : k + 2]), slice(*starts[l : l + 2])
+    for k, j in itertools.combinations_with_replacement(range(len(ends)), 2):
+        block = _covariance_of_products(sigma, ends[k], ends[j])
+        block *= (1 if k else 0.5) * (1 if j else 0.5)
+        here, there = slice(*starts[k : k + 2]), slice(*starts[j : j + 2])
         information[here, there] = block.sum() if layer.shared else block
         information[there, here] = information[here, there].T
     return information
