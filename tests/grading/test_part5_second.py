@@ -63,12 +63,14 @@ def test_loss_large(submission, choice):
 @pytest.mark.item("second estimator", 3, "trained on digits: Λ positive definite")
 def test_training_positive_definite(choice, trainings):
     choice()
-    fit = trainings("second", problems.digits())
+    problem = problems.digits()
+    fit = trainings("second", problem)
     require(
         fit.positive_definite,
         "The fitted Λ has negative eigenvalues: no density. On these data that is where the plain loss leads; "
         "keep the fit where Λ is positive definite.",
     )
+    fit.require_fitted(problem)
 
 
 @pytest.mark.item("second estimator", 3, "trained on digits: nats from the best")

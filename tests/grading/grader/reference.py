@@ -43,7 +43,11 @@ def log_partition(matrix):
 
 
 def is_positive_definite(matrix):
-    return bool(np.isfinite(matrix).all() and np.linalg.eigvalsh(matrix)[0] > 0)
+    try:
+        np.linalg.cholesky(matrix)
+    except np.linalg.LinAlgError:
+        return False
+    return bool(np.isfinite(matrix).all())
 
 
 def noise_log_density(images, variance):

@@ -23,6 +23,14 @@ class Fit:
     def require_positive_definite(self):
         require(self.positive_definite, "The fitted Λ is not positive definite, so it defines no density to judge.")
 
+    def require_fitted(self, problem):
+        """So that nothing is earned by handing back a Λ whose log Z or eigenvalues are known beforehand."""
+        self.require_positive_definite()
+        require(
+            problem.gap(self.matrix) < 0.9 * problem.none,
+            "The fitted Λ is hardly better than independent pixels, so there is nothing to judge yet.",
+        )
+
 
 class Trainings:
     """All fits of one submission."""
