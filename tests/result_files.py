@@ -34,7 +34,9 @@ def record(estimator="nce", variant="telescoped", weights="shared", connectivity
         "min_eigenvalue": 0.31,
         "versions": {"python": "3.11"},
         "stencil": shared if weights == "shared" else None,
-        "history": {"settings": {}, "status": "converged", "halvings": 0},
+        "settings": {},
+        "status": "converged",
+        "halvings": 0,
     }
     return facts | more
 

@@ -44,8 +44,8 @@ def test_the_same_fit_gives_the_same_bytes(tmp_path, monkeypatch):
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, np.float32("nan")])
 def test_a_number_that_is_not_finite_leaves_nothing(tmp_path, bad):
     facts = record()
-    facts["history"]["settings"]["rates"] = [0.1, bad]
-    with pytest.raises(ValueError, match="history.settings.rates.1"):
+    facts["settings"]["rates"] = [0.1, bad]
+    with pytest.raises(ValueError, match="settings.rates.1"):
         save_fit(tmp_path / "new", NAME, facts, arrays())
     assert not (tmp_path / "new").exists()
 

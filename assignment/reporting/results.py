@@ -1,5 +1,6 @@
 """Fits on disk: a JSON file of facts and an NPZ file of arrays each; the parts write them, the reports read them."""
 
+import hashlib
 import json
 import math
 from dataclasses import dataclass
@@ -47,6 +48,12 @@ class Fit:
         except Exception as error:  # damaged bytes make the readers of zip and of arrays raise all kinds of errors
             raise _damaged(self.path, error) from error
         return arrays
+
+    @cached_property
+    def digest(self):
+        """SHA-256 of the record and the NPZ file, as bytes."""
+        facts = json.dumps(self.record, sort_keys=True).encode()
+        return hashlib.sha256(facts + self.path.read_bytes()).digest()
 
 
 def fit_name(estimator, variant, weights, connectivity, optimizer="adam", seed=0):
