@@ -108,7 +108,7 @@ def fit_score_matching(
     return result | (_evidence(layer, estimator, images) if plain else {})
 
 
-def scan_epsilon(layer, images, held_out, variant="matched", optimizer="adam", *, factors=None, steps=60, seed=0):
+def scan_epsilon(layer, images, held_out, variant="matched", optimizer="adam", *, factors=None, steps=50, seed=0):
     """What ε does to conditional NCE: short fits with fixed ε, each from the layer's present weights.
 
     Args:
@@ -121,7 +121,7 @@ def scan_epsilon(layer, images, held_out, variant="matched", optimizer="adam", *
     """
     images, start = check_images(images), layer.theta.numpy()
     estimator = ConditionalNCE(_noise(layer, variant))
-    estimator.tune(layer, images[:1024], tf.constant([seed, 0]))
+    estimator.tune(layer, images[:512], tf.constant([seed, 0]))
     moments = pool_moments(layer, second_moments(check_images(held_out)))
     epsilon = float(estimator.epsilon) * np.asarray(np.geomspace(1 / 8, 4, 6) if factors is None else factors)
     losses, likelihoods = [], []
@@ -132,7 +132,7 @@ def scan_epsilon(layer, images, held_out, variant="matched", optimizer="adam", *
     for value in epsilon:
         layer.theta.assign(start)
         estimator.epsilon.assign(value)
-        run = _descend(layer, estimator, images, optimizer, renew, TUNE_EVERY, steps, 1024, seed, None)
+        run = _descend(layer, estimator, images, optimizer, renew, TUNE_EVERY, steps, 512, seed, None)
         losses.append(np.mean(run["loss"][-(steps // 3) :]))
         likelihoods.append(mean_log_likelihood(layer, moments))
     layer.theta.assign(start)
@@ -160,7 +160,9 @@ def _cnce_curvature(layer, estimator, variant):
 
 
 def _largest_eigenvalue_bound(layer):
-    return float(np.linalg.norm(layer.to_dense().numpy(), np.inf))
+    """Gershgorin's: no row of |Λ| sums to more than this."""
+    couplings = np.abs(layer.couplings.numpy()).reshape(len(layer.offsets), -1)
+    return float(np.max(layer.diagonal.numpy()) + 2 * couplings.max(axis=1).sum())
 
 
 def _descend(layer, estimator, images, optimizer, renew, renew_every, steps, batch_size, seed, progress):
@@ -168,6 +170,8 @@ def _descend(layer, estimator, images, optimizer, renew, renew_every, steps, bat
 
     `renew(trainer, x, seed)` lets the estimator follow the fit and returns the curvature of its loss.
     """
+    if steps < 4:
+        raise ValueError(f"steps must be at least 4, not {steps}")
     trainer = Trainer(layer, estimator, optimizer, reach=REACH)
     batch_size = max(1, min(batch_size, len(images) // 8))  # Few images: rather smaller minibatches than the same one.
     losses, tail = [], []
