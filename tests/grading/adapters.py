@@ -24,9 +24,9 @@ import tensorflow as tf
 
 from assignment.data import preprocess as preprocess_splits
 from assignment.estimators import nce
-from assignment.estimators.conditional_nce import ConditionalNCE, cnce_loss
+from assignment.estimators.conditional_nce import cnce_loss
+from assignment.estimators.following import fit_conditional_nce
 from assignment.estimators.telescoping import telescope
-from assignment.fit import fit
 from assignment.lattice.gaussian import LatticeGaussian
 from assignment.lattice.operator import LinearOperatorLattice
 from assignment.lattice.precision import StencilPrecision
@@ -188,8 +188,7 @@ def train(
     if estimator == "nce":
         stages, _ = telescope(layer, images.astype(np.float32), seed=seed)
         return layer.diagonal, layer.couplings, stages[-1].log_partition
-    matched = ConditionalNCE(LatticeGaussian(layer))
-    fit(layer, matched, images.astype(np.float32), seed=seed, epochs=30, batch_size=256)
+    fit_conditional_nce(layer, images.astype(np.float32), seed=seed)
     return layer.diagonal, layer.couplings, None
 
 

@@ -131,6 +131,7 @@ def pytest_sessionfinish(session):
     grading = session.config.stash[_grading]
     if grading.by_id:
         grading.submission.close()  # where the run was interrupted
+        grading.rubric.printed = grading.submission.output
         if grading.submission.held_by == "none":
             grading.rubric.notes.append(_UNPROTECTED)
         grading.save()

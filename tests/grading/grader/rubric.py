@@ -10,6 +10,7 @@ from pathlib import Path
 PARTS = ("data", "model", "NCE", "log Z", "second estimator", "samples", "report", "bonus 8")
 BONUS = "bonus 8"
 _WAITING = "Not graded yet."
+_PRINTED = 6000  # characters
 
 
 class Lost(Exception):  # noqa: N818 - points are lost, no error is raised
@@ -45,6 +46,7 @@ class Rubric:
     submission: str
     items: list = field(default_factory=list)
     notes: list = field(default_factory=list)
+    printed: str = ""
     started: float = field(default_factory=time.monotonic)
 
     def total(self, part=None):
@@ -71,11 +73,14 @@ class Rubric:
 
     def gradescope(self):
         """What Gradescope's results.json holds (gradescope-autograders.readthedocs.io, "Output Format")."""
-        done = all(i.graded for i in self.items)
+        output = ["Graded in full." if all(i.graded for i in self.items) else "The grading did not come to its end."]
+        output += self.notes
+        if self.printed:
+            output += ["What the submission printed (in part, if it was much):", self.printed[:_PRINTED]]
         return {
             "score": round(sum(i.earned for i in self.items), 2),
             "execution_time": round(time.monotonic() - self.started, 1),
-            "output": "\n".join(["Graded in full." if done else "The grading did not come to its end.", *self.notes]),
+            "output": "\n".join(output),
             "visibility": "visible",
             "stdout_visibility": "hidden",
             "tests": [

@@ -52,6 +52,7 @@ def confine(readable, listable, scratch):
         _drop_capabilities(libc)
         return "landlock"
     if os.geteuid() == 0:
+        _checked(libc.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0))
         os.chown(scratch, _NOBODY, _NOBODY)
         os.setgroups([])
         os.setgid(_NOBODY)

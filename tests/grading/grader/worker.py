@@ -69,7 +69,8 @@ def _describe(error, root):
         text = " ".join(str(error).split())[:300]
     except BaseException:  # noqa: BLE001 - even this is the submission's code
         text = "(its text cannot be had)"
-    own = [f for f in traceback.extract_tb(error.__traceback__) if f.filename.startswith(root)]
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [f for f in frames if f.filename.startswith(root) and not f.filename.startswith(sys.prefix)]
     place = f" (line {own[-1].lineno} of {os.path.relpath(own[-1].filename, root)})" if own else ""
     return f"{type(error).__name__}: {text}{place}"
 
