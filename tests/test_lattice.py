@@ -17,13 +17,13 @@ def dense_from_definition(layer):
     """Λ entry by entry: the values of `diagonal` and `couplings` put between neighbouring pixels."""
     height, width = layer.height, layer.width
     matrix = np.zeros([height * width] * 2)
-    diagonal = np.broadcast_to(layer.diagonal, [height, width])
+    diagonal, couplings = np.broadcast_to(layer.diagonal, [height, width]), layer.couplings.numpy()
     for h in range(height):
         for w in range(width):
             matrix[h * width + w, h * width + w] = diagonal[h, w]
             for k, (down, right) in enumerate(OFFSETS[layer.connectivity]):
                 if h + down < height and 0 <= w + right < width:
-                    value = layer.couplings[k] if layer.shared else layer.couplings[k, h, w]
+                    value = couplings[k] if layer.shared else couplings[k, h, w]
                     i, j = h * width + w, (h + down) * width + w + right
                     matrix[i, j] = matrix[j, i] = value
     return matrix

@@ -1,0 +1,121 @@
+"""The training step: it stays positive definite, respects its reach, and fails loudly."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from conftest import random_layer
+
+from assignment.fit import Trainer, fit, minibatches
+from assignment.lattice.gaussian import LatticeGaussian
+from assignment.lattice.precision import StencilPrecision
+
+
+class Pull:
+    """A loss that pulls the weights towards a target, however indefinite."""
+
+    trainable_variables = ()
+
+    def __init__(self, target):
+        self.target = tf.constant(target, tf.float32)
+
+    def loss(self, model, x, seed):
+        return tf.reduce_sum((model.precision.theta.value - self.target) ** 2)
+
+
+class Hopeless(Pull):
+    def loss(self, model, x, seed):
+        return super().loss(model, x, seed) * np.nan
+
+
+@pytest.mark.parametrize("weights", ["shared", "per_edge"])
+@pytest.mark.parametrize("optimizer", ["sgd", "rmsprop", "adam"])
+def test_every_step_ends_positive_definite(weights, optimizer):
+    layer = random_layer(8, weights, 4, 4, dtype="float32")
+    target = -np.ones(layer.theta.shape)  # Minus the identity, and worse.
+    trainer = Trainer(layer, Pull(target), optimizer, reach=1.0, learning_rate=0.3)
+    for step in range(40):
+        trainer.step(np.zeros((2, 4, 4), np.float32), tf.constant([0, step]))
+        assert np.linalg.eigvalsh(layer.to_dense().numpy().astype(np.float64))[0] > 0
+    assert int(trainer.halvings) > 0
+
+
+def test_no_step_is_longer_than_its_reach():
+    layer = random_layer(4, "per_edge", 4, 4, dtype="float32")
+    trainer = Trainer(layer, Pull(np.full(layer.theta.shape, 5.0)), "sgd", reach=0.01, learning_rate=100.0)
+    trainer.step(np.zeros((2, 4, 4), np.float32), tf.constant([0, 0]))
+    assert trainer.spread() == pytest.approx(0.01, rel=1e-4)
+
+
+def test_whitened_coordinates_measure_the_spread_of_the_log_ratio():
+    from assignment.lattice.information import fisher_information
+
+    layer = random_layer(4, "per_edge", 5, 4, dtype="float32")
+    noise = LatticeGaussian(random_layer(4, "per_edge", 5, 4).operator())
+    trainer = Trainer(layer, Pull(layer.theta.numpy() * 1.2), "sgd", reach=0.5, learning_rate=10.0)
+    trainer.centre(np.linalg.cholesky(fisher_information(layer)))
+    before = layer.theta.numpy()
+    trainer.step(np.zeros((2, 5, 4), np.float32), tf.constant([0, 0]))
+    x = noise.sample(20_000, seed=3)
+    ratio = -0.5 * np.tensordot(layer.quadratic_moments(tf.cast(x, tf.float32)), layer.theta.numpy() - before, 1)
+    assert trainer.spread() == pytest.approx(0.5, rel=1e-3)
+    assert ratio.std() == pytest.approx(0.5, rel=0.05)
+
+
+def test_a_loss_that_is_not_finite_is_an_error_and_leaves_the_weights():
+    layer = random_layer(4, "shared", 4, 4, dtype="float32")
+    before = layer.theta.numpy()
+    with pytest.raises(ArithmeticError, match="no longer finite"):
+        fit(layer, Hopeless(np.zeros(3)), np.zeros((4, 4, 4), np.float32))
+    np.testing.assert_array_equal(layer.theta, before)
+
+
+def test_minibatches_show_every_image_once_a_pass():
+    images = np.arange(10.0)[:, None, None]
+    batches = minibatches(images, 5, seed=0)
+    for _ in range(3):
+        assert sorted(np.ravel([next(batches), next(batches)])) == list(range(10))
+
+
+def test_the_same_seed_repeats_exactly_and_another_does_not():
+    x = np.random.default_rng(0).standard_normal((64, 4, 4)).astype(np.float32)
+    from assignment.estimators.nce import NCE
+
+    fitted = []
+    for seed in (0, 0, 1):
+        layer = StencilPrecision(4, "shared")
+        layer.build((4, 4))
+        noise = LatticeGaussian(random_layer(4, "shared", 4, 4, dtype="float32").operator())
+        fit(layer, NCE(noise, 1.0), x, epochs=2, batch_size=16, seed=seed)
+        fitted.append(layer.theta.numpy())
+    np.testing.assert_array_equal(fitted[0], fitted[1])
+    assert np.any(fitted[0] != fitted[2])
+
+
+def test_an_optimizer_instance_is_used_as_it_is():
+    layer = random_layer(4, "shared", 4, 4, dtype="float32")
+    optimizer = keras.optimizers.SGD(0.0)
+    before = layer.theta.numpy()
+    fit(layer, Pull(np.zeros(3)), np.zeros((4, 4, 4), np.float32), optimizer, epochs=1)
+    np.testing.assert_array_equal(layer.theta, before)
+
+
+@pytest.mark.parametrize(
+    ("images", "words"),
+    [
+        (np.zeros((0, 4, 4)), "non-empty"),
+        (np.zeros((4, 4)), r"\[N, H, W\]"),
+        (np.zeros((2, 4, 4), np.uint8), "floating"),
+        (np.full((2, 4, 4), np.nan), "finite"),
+    ],
+)
+def test_bad_images(images, words):
+    layer = random_layer(4, "shared", 4, 4, dtype="float32")
+    with pytest.raises(ValueError, match=words):
+        fit(layer, Pull(np.zeros(3)), images)
+
+
+def test_unknown_optimizer():
+    layer = random_layer(4, "shared", 4, 4, dtype="float32")
+    with pytest.raises(ValueError, match="optimizer must be one of sgd, rmsprop, adam"):
+        fit(layer, Pull(np.zeros(3)), np.zeros((4, 4, 4), np.float32), "adma")

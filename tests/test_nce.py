@@ -1,0 +1,106 @@
+"""NCE against its golden value, closed forms and finite differences, and where exp would overflow."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_probability as tfp
+from conftest import random_layer
+
+from assignment.estimators.nce import NCE, flip_coins, nce_loss, noise_ratio_from, undecided_loss
+from assignment.lattice.gaussian import LatticeGaussian
+
+tfd = tfp.distributions
+
+
+def test_golden_value_and_gradient():
+    """mathematics: D = 1, Λ_θ = 2, Λ_n = 1, ν = 2, normalised p_θ."""
+    x, noise = tf.constant([0.0, 1, 2], tf.float64), tf.constant([0, -1, 3, 0.5, -0.5, 1.5], tf.float64)
+    precision = tf.Variable(2.0, dtype=tf.float64)
+    with tf.GradientTape() as tape:
+        ratios = [
+            tfd.Normal(0, precision**-0.5).log_prob(u) - tfd.Normal(np.float64(0), 1).log_prob(u) for u in (x, noise)
+        ]
+        loss = nce_loss(*ratios, 2.0)
+    np.testing.assert_allclose(-loss, -2.1995960888, atol=5e-11)
+    np.testing.assert_allclose(-tape.gradient(loss, precision), -0.5179196978, atol=5e-11)
+
+
+@pytest.mark.parametrize("ratio", [0.5, 1.0, 10.0])
+def test_model_equal_to_noise_is_undecided(ratio):
+    layer = random_layer(4, "shared", 6, 5, dtype="float32")
+    model = LatticeGaussian(layer)
+    estimator = NCE(LatticeGaussian(layer.operator()), ratio, float(model.log_partition()))
+    loss = estimator.loss(model, model.sample(40, seed=1), seed=tf.constant([1, 2]))
+    np.testing.assert_allclose(loss, undecided_loss(ratio), rtol=1e-4)
+    assert undecided_loss(ratio) == pytest.approx((1 + ratio) * np.log(1 + ratio) - ratio * np.log(ratio))
+
+
+def test_gradients_of_weights_and_constant_against_finite_differences(layer):
+    """The formula with free c: ∂J/∂θ_k = mean σ(log ν − G)s_k − ν mean σ(G − log ν)s_k, s_c = −1."""
+    random = np.random.default_rng(0)
+    x, drawn = random.standard_normal((2, 7, 5, 4))
+    noise = tfd.Independent(tfd.Normal(tf.zeros([5, 4], tf.float64), 0.8), 2)
+    constant, ratio = tf.Variable(3.0, dtype=tf.float64), 2.0
+
+    def loss():
+        ratios = [-0.5 * layer.quadratic_form(u) - constant - noise.log_prob(u) for u in (x, drawn)]
+        return nce_loss(*ratios, ratio)
+
+    with tf.GradientTape() as tape:
+        value = loss()
+    gradient, of_constant = tape.gradient(value, [layer.theta.value, constant])
+    on_data, on_noise = (-0.5 * layer.quadratic_form(u) - constant - noise.log_prob(u) for u in (x, drawn))
+    weights = tf.sigmoid(np.log(ratio) - on_data), tf.sigmoid(on_noise - np.log(ratio))
+    s = [-0.5 * layer.quadratic_moments(u).numpy() for u in (x, drawn)]
+    formula = weights[0].numpy() @ s[0] / 7 - ratio * weights[1].numpy() @ s[1] / 7
+    np.testing.assert_allclose(-gradient, formula, rtol=1e-10)
+    np.testing.assert_allclose(-of_constant, -np.mean(weights[0]) + ratio * np.mean(weights[1]), rtol=1e-10)
+    theta, step, k = layer.theta.numpy(), 1e-6, 1
+    ends = []
+    for sign in (1, -1):
+        layer.theta.assign(theta + sign * step * np.eye(len(theta))[k])
+        ends.append(float(loss()))
+    np.testing.assert_allclose(gradient[k], (ends[0] - ends[1]) / (2 * step), rtol=1e-6)
+
+
+def test_a_thousand_nats_of_log_ratio_do_not_overflow():
+    ratio = tf.Variable([1000.0, -1000.0])
+    with tf.GradientTape() as tape:
+        loss = nce_loss(ratio, ratio, 1.0)
+    np.testing.assert_allclose(loss, 1000.0)
+    np.testing.assert_allclose(tape.gradient(loss, ratio), [0.5, -0.5])
+
+
+def test_coins_follow_eta_and_always_show_both_sides():
+    counts = np.array([flip_coins(20, 3.0, tf.constant([0, k])) for k in range(200)])
+    assert (counts.sum(axis=1) == 80).all() and (counts > 0).all()
+    z = (counts[:, 0].mean() - 20) / np.sqrt(80 * 0.25 * 0.75 / 200)
+    assert abs(z) < 4 and counts[:, 0].std() > 1
+    # Two draws with odds of 1 : 50 are nearly always of one kind; they are drawn anew until they are not.
+    assert all([int(n) for n in flip_coins(1, 0.02, tf.constant([1, k]))] == [1, 1] for k in range(5))
+
+
+@pytest.mark.parametrize("eta", [0.0, 1.0, -0.1, 1.5, float("nan")])
+def test_eta_out_of_range(eta):
+    with pytest.raises(ValueError, match="eta"):
+        noise_ratio_from(eta)
+    assert noise_ratio_from(0.25) == 3.0
+
+
+@pytest.mark.parametrize("ratio", [0.0, -1.0, float("inf"), float("nan")])
+def test_noise_ratio_out_of_range(ratio):
+    with pytest.raises(ValueError, match="noise_ratio"):
+        NCE(tfd.Normal(0.0, 1.0), ratio)
+
+
+def test_diagonal_noise_is_normalised():
+    """D log 2π + log det, not log(2π det): against a product of Gaussian densities."""
+    from assignment.parts.nce import diagonal_noise
+
+    variances = np.array([0.5, 1.0, 2.0, 0.1, 0.2, 0.3])
+    noise = diagonal_noise(np.diag(variances), (2, 3), scale=1.5)
+    x = np.random.default_rng(0).standard_normal((4, 2, 3)).astype(np.float32)
+    expected = -0.5 * np.sum(x.reshape(4, 6) ** 2 / (1.5 * variances) + np.log(2 * np.pi * 1.5 * variances), axis=1)
+    np.testing.assert_allclose(noise.log_prob(x), expected, rtol=1e-5)
+    isotropic = diagonal_noise(np.diag(variances), (2, 3), variance="isotropic")
+    np.testing.assert_allclose(isotropic.variance(), np.full((2, 3), variances.mean()), rtol=1e-6)
