@@ -80,7 +80,7 @@ def fit_conditional_nce(
 
 
 def fit_score_matching(
-    layer, images, variant="preconditioned", optimizer="adam", *, steps=400, batch_size=512, seed=0, progress=None
+    layer, images, variant="preconditioned", optimizer="adam", *, steps=300, batch_size=512, seed=0, progress=None
 ):
     """Fits Λ by score matching on minibatches.
 
