@@ -10,7 +10,7 @@ DATA_OPTIONS = $(if $(DATASET),--dataset "$(DATASET)") $(if $(IDX_DIR),--idx-dir
 OPTIONS = $(DATA_OPTIONS) $(if $(CONNECTIVITY),--connectivity "$(CONNECTIVITY)") $(if $(WEIGHTS),--weights "$(WEIGHTS)") \
   $(if $(OPTIMIZER),--optimizer "$(OPTIMIZER)") $(if $(SEED),--seed "$(SEED)") $(if $(OUTPUT),--output "$(OUTPUT)") $(ARGS)
 
-.PHONY: help setup data nce ml test clean
+.PHONY: help setup data nce cnce sm second ml bonus8 test clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -29,6 +29,18 @@ data: $(SETUP) ## fetch and prepare the data set
 
 nce: $(SETUP) ## NCE with the hand-out's fixed noise and telescoped, side by side
 	$(RUN) -m assignment nce $(OPTIONS)
+
+cnce: $(SETUP) ## conditional NCE, with isotropic and with matched noise
+	$(RUN) -m assignment cnce $(OPTIONS)
+
+sm: $(SETUP) ## score matching, plain and preconditioned
+	$(RUN) -m assignment sm $(OPTIONS)
+
+second: $(SETUP) ## flip the coin, then run cnce or sm (ARGS="--coin-seed 1234")
+	$(RUN) -m assignment second $(OPTIONS)
+
+bonus8: $(SETUP) ## everything again with 8-connected neighbours
+	$(RUN) -m assignment bonus8 $(OPTIONS)
 
 ml: $(SETUP) ## exact maximum likelihood, the yardstick
 	$(RUN) -m assignment ml $(OPTIONS)

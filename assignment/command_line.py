@@ -9,7 +9,11 @@ from assignment.errors import UserError
 
 PARTS = {
     "nce": "noise-contrastive estimation: the hand-out's fixed noise, and the telescoped one",
+    "cnce": "conditional NCE, with isotropic and with matched noise",
+    "sm": "score matching, plain and preconditioned",
+    "second": "flip the coin between conditional NCE and score matching, and run what it names",
     "ml": "exact maximum likelihood, the yardstick",
+    "bonus8": "everything again with 8-connected neighbours, beside the 4-connected results",
     "data": "prepare the data set and say where it came from",
 }
 
@@ -53,6 +57,12 @@ def parser():
             _add_fit_options(part)
         if name == "nce":
             _add_nce_options(part)
+        if name == "second":
+            part.add_argument(
+                "--coin-seed", type=_natural, default=0, help="a number that decides the coin, such as yours"
+            )
+        if name == "bonus8":
+            part.add_argument("--fresh", action="store_true", help="train again what is there already")
     return top
 
 

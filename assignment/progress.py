@@ -18,6 +18,13 @@ class Progress:
         self.bar = None
         self.last_line = time.monotonic()
 
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.bar is not None:
+            self.bar.close()
+
     def __call__(self, step, steps, words):
         if self.terminal:
             self._draw(step, steps, words)
@@ -30,5 +37,3 @@ class Progress:
             self.bar = tqdm(total=steps, desc=self.name, file=self.stream, leave=True, mininterval=0.2)
         self.bar.set_postfix_str(words, refresh=False)
         self.bar.update(step - self.bar.n)
-        if step == steps:
-            self.bar.close()

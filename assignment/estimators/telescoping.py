@@ -112,7 +112,7 @@ def telescope(layer, images, optimizer="adam", *, noise_ratio=1.0, passes=None, 
 
     Returns:
       (stages, history): the list of `Stage`s, the last one the fit; and a dict of `loss` and `log_partition` by step
-      and `halvings`.
+      and `halvings` and `passes`.
 
     Raises:
       ValueError: the start is not diagonal, or bad images. ArithmeticError: the fit failed or did not settle.
@@ -159,7 +159,7 @@ def telescope(layer, images, optimizer="adam", *, noise_ratio=1.0, passes=None, 
             noise_phi = trainer.phi.numpy()
     layer.assign_theta(average / averaged)
     stages.append(next_stage(layer, stages[-1], step + 1, (seed, len(stages))))
-    return stages, history | {"halvings": int(trainer.halvings)}
+    return stages, history | {"halvings": int(trainer.halvings), "passes": passes}
 
 
 def known_log_partition(layer):

@@ -3,14 +3,18 @@
 from assignment.parts.record import save
 
 
-def run(exercise, settings, progress, part="ml"):
+def fit(exercise, settings, progress, part):
     """Fits Λ by Fisher scoring."""
     layer, history, seconds = exercise.maximum_likelihood(settings.connectivity, settings.weights)
-    arrays = {"loss": [-value for value in history]}
-    facts = {"optimizer": "fisher_scoring"}
-    return [
-        save(
-            exercise, settings, part, "ml", None, layer,
-            seconds=seconds, steps=len(history) - 1, facts=facts, arrays=arrays,
-        )
-    ]  # fmt: skip
+    return save(
+        exercise,
+        settings,
+        part,
+        "ml",
+        None,
+        layer,
+        seconds=seconds,
+        steps=len(history) - 1,
+        facts={"optimizer": "fisher_scoring"},
+        arrays={"loss": [-value for value in history]},
+    )

@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from assignment.estimators import telescoping
 from assignment.estimators.nce import NCE, noise_ratio_from
 from assignment.estimators.telescoping import MovingNoise, TelescopedNCE, known_log_partition, telescope
 from assignment.fit import fit
@@ -33,7 +34,7 @@ def diagonal_noise(second_moments, size, variance="per_pixel", scale=1.0):
     return tfd.Independent(tfd.Normal(tf.zeros(size), deviations), 2, name="DiagonalNoise")
 
 
-def fit_fixed(exercise, settings, progress, part="nce"):
+def fit_fixed(exercise, settings, progress, part):
     """The hand-out's NCE, Steps 0 to 4."""
     layer = exercise.new_layer(settings.connectivity, settings.weights)
     noise = diagonal_noise(exercise.second_moments, exercise.size, settings.noise_variance, settings.noise_scale)
@@ -82,7 +83,7 @@ def fit_fixed(exercise, settings, progress, part="nce"):
     )  # fmt: skip
 
 
-def fit_telescoped(exercise, settings, progress, part="nce"):
+def fit_telescoped(exercise, settings, progress, part):
     """NCE with a moving noise, and log Z by the bridges between its stages."""
     layer = exercise.new_layer(settings.connectivity, settings.weights)
     ratio = noise_ratio_from(settings.eta)
@@ -104,6 +105,13 @@ def fit_telescoped(exercise, settings, progress, part="nce"):
     facts = {
         "noise": {"words": words, "stages": len(bridges), "ratio": ratio, "eta": settings.eta},
         "halvings": history["halvings"],
+        "settings": {
+            "stage_spread": telescoping.STAGE_SPREAD,
+            "noise_decision": telescoping.NOISE_SPREAD,
+            "reach": telescoping.REACH,
+            "last_reach": telescoping.LAST_REACH,
+            "passes": history["passes"],
+        },
     }
     arrays = {
         "loss": history["loss"],
@@ -159,10 +167,3 @@ def overlap_of(data, noise, noise_ratio):
     """1 − the mean of |2P(data | u) − 1| over both kinds: 1 where nobody can tell them apart, 0 where they separate."""
     sureness = [np.mean(np.abs(np.tanh((g - np.log(noise_ratio)) / 2))) for g in (data, noise)]
     return float(1 - np.mean(sureness))
-
-
-def run(exercise, settings, progress, part="nce"):
-    """Fits what `--noise` names: fixed, telescoped or both."""
-    kinds = {"fixed": fit_fixed, "telescoped": fit_telescoped}
-    chosen = kinds if settings.noise == "both" else [settings.noise]
-    return [kinds[kind](exercise, settings, progress(f"nce-{kind}"), part) for kind in chosen]

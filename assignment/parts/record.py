@@ -51,13 +51,41 @@ def save(exercise, settings, part, estimator, variant, layer, *, seconds, steps,
         "held_out": {"log_likelihood": held_out, "maximum_likelihood": ceiling, "gap": ceiling - held_out},
         "min_eigenvalue": float(exact.operator().min_eigenvalue()),
         "status": "converged",
+        "request": request(settings),
         "versions": versions(),
     }
-    name = fit_name(estimator, variant, layer.weighting, layer.connectivity, settings.optimizer, settings.seed)
+    name = fit_name_for(estimator, variant, settings)
     everything = common_arrays(exercise, exact, settings.seed) | {"log_partition": np.float64(np.nan)}
     if estimate is not None:
         everything["log_partition"] = np.float64(estimate)
     return save_fit(folder(settings, exercise, part), name, record | (facts or {}), everything | (arrays or {}))
+
+
+def request(settings):
+    """What was asked for, as far as it decides the fit: a fit is made again where this has changed."""
+    names = (
+        "connectivity",
+        "weights",
+        "optimizer",
+        "seed",
+        "noise_variance",
+        "noise_scale",
+        "eta",
+        "epochs",
+        "coin_seed",
+    )
+    return {name: getattr(settings, name) for name in names}
+
+
+def fit_name_for(estimator, variant, settings):
+    """The contract's name, with the noise's settings added where they are not the defaults."""
+    optimizer = "adam" if estimator == "ml" else settings.optimizer
+    name = fit_name(estimator, variant, settings.weights, settings.connectivity, optimizer, settings.seed)
+    if estimator == "nce":
+        name += f"-{settings.noise_variance}" if settings.noise_variance != "per_pixel" else ""
+        name += f"-scale{settings.noise_scale:g}" if settings.noise_scale != 1 else ""
+        name += f"-eta{settings.eta:g}" if settings.eta != 0.5 else ""
+    return name
 
 
 def folder(settings, exercise, part):
@@ -110,4 +138,18 @@ def common_arrays(exercise, layer, seed):
         "covariance_pixel": np.array([height // 2, width // 2]),
         "covariance_fitted": layer.operator().solvevec(unit).numpy().reshape(height, width),
         "covariance_empirical": exercise.second_moments[pixel].reshape(height, width),
+        "test_log_likelihood": gaussian.log_prob(tf.cast(exercise.test.images + mean, tf.float64)).numpy(),
+        "conditional_log_likelihood": conditional_log_likelihood(layer, exercise.test_second_moments),
     }
+
+
+def conditional_log_likelihood(layer, second_moments):
+    """E[log p(x_i | all other pixels)] over images with E[xxᵀ] = `second_moments`, in nats, [H, W].
+
+    Given the others, x_i is Gaussian with variance 1/Λ_ii about x_i − (Λx)_i/Λ_ii (Besag 1975).
+    """
+    precision = layer.to_dense().numpy()
+    diagonal = np.diag(precision)
+    residual = np.einsum("ij,jk,ik->i", precision, second_moments, precision, optimize=True)
+    values = 0.5 * np.log(diagonal / (2 * np.pi)) - 0.5 * residual / diagonal
+    return values.reshape(layer.height, layer.width)
