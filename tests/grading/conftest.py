@@ -10,9 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from grader.rubric import Item, Lost, Rubric
-from grader.submission import Submission
-from grader.trainings import Trainings
+
+from grading.grader.rubric import Item, Lost, Rubric
+from grading.grader.submission import Submission
+from grading.grader.trainings import Trainings
 
 GRADING = Path(__file__).resolve().parent
 THIS_PACKAGE = GRADING.parents[1]
@@ -121,7 +122,7 @@ def pytest_runtest_teardown(item, nextitem):
 
 def pytest_terminal_summary(terminalreporter, config):
     grading = config.stash[_grading]
-    if grading.by_id:
+    if grading.by_id and not config.option.collectonly:
         terminalreporter.section("rubric")
         for line in grading.rubric.lines():
             terminalreporter.write_line(line)

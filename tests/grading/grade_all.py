@@ -14,9 +14,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+from grader.rubric import BONUS, PARTS
+
 GRADING = Path(__file__).resolve().parent
-PARTS = ("data", "model", "NCE", "log Z", "second estimator", "samples", "report", "bonus 8")
-COLUMNS = ("submission", "total", "bonus", *PARTS[:-1], "seconds", "status")
+COLUMNS = ("submission", "total", "bonus", *(part for part in PARTS if part != BONUS), "seconds", "status")
 SECONDS = 300  # no grading takes as long; one that does is ended
 
 
@@ -67,7 +68,12 @@ def grade(folder, details, for_pytest):
     with (details / f"{folder.name}.txt").open("wb") as rubric:
         try:
             code = subprocess.run(
-                command, stdin=subprocess.DEVNULL, stdout=rubric, stderr=subprocess.STDOUT, timeout=SECONDS
+                command,
+                cwd=GRADING.parents[1],  # never a submission's folder, whose modules would then be imported
+                stdin=subprocess.DEVNULL,
+                stdout=rubric,
+                stderr=subprocess.STDOUT,
+                timeout=SECONDS,
             ).returncode
         except subprocess.TimeoutExpired:
             code = None
@@ -81,7 +87,7 @@ def row_of(name, results, code):
         content = json.loads(results.read_text(encoding="utf-8"))
         for part in PARTS:
             scores = [t["score"] for t in content["tests"] if t["name"].startswith(f"{part}: ")]
-            row["bonus" if part == PARTS[-1] else part] = round(sum(scores), 2)
+            row["bonus" if part == BONUS else part] = round(sum(scores), 2)
         row["total"] = round(content["score"] - row["bonus"], 2)
         row["seconds"] = content["execution_time"]
     return row

@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from grader.judge import ask, require
+
+from grading.grader.judge import ask, require
 
 RANDOM = np.random.default_rng(11)
 # Dark and bright regions, which lie otherwise in the test split, so that the two means differ.

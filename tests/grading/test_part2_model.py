@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
-from grader import reference
-from grader.judge import ask, distance, require
+
+from grading.grader import reference
+from grading.grader.judge import ask, distance, require
 
 HEIGHT, WIDTH = 5, 7
 SHARED = (3.7, np.array([-0.9, -0.4]))

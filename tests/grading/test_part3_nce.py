@@ -4,8 +4,9 @@ import math
 
 import numpy as np
 import pytest
-from grader import problems, reference
-from grader.judge import ask, distance, require, require_close
+
+from grading.grader import problems, reference
+from grading.grader.judge import ask, distance, require, require_close
 
 HEIGHT, WIDTH = 4, 5
 WEIGHTS = {"diagonal": 4.2, "couplings": np.array([-1.1, -0.7])}

@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
-from grader import problems, reference
-from grader.judge import ask, distance, require, require_close
-from grader.rubric import Lost
-from grader.supervisor import Failure
-from test_part2_model import per_edge
+
+from grading.grader import problems, reference
+from grading.grader.judge import ask, distance, require, require_close
+from grading.grader.rubric import Lost
+from grading.grader.supervisor import Failure
+from grading.test_part2_model import per_edge
 
 CLOSE = 1e-5
 SENTENCE = "log Z is off; it is D/2 log 2π + ½ log det Σ, and Σ = Λ⁻¹."

@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
-from grader import problems, reference
-from grader.judge import ask, distance, require, require_close
-from grader.rubric import Lost
-from grader.supervisor import Failure
-from test_part2_model import SHARED, per_edge
+
+from grading.grader import problems, reference
+from grading.grader.judge import ask, distance, require, require_close
+from grading.grader.rubric import Lost
+from grading.grader.supervisor import Failure
+from grading.test_part2_model import SHARED, per_edge
 
 CLOSE = 1e-4
 CHOICES = ("conditional_nce", "score_matching")

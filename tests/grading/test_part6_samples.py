@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
-from grader import reference
-from grader.judge import ask, distance, require
+
+from grading.grader import reference
+from grading.grader.judge import ask, distance, require
 
 HEIGHT, WIDTH = 4, 5
 D = HEIGHT * WIDTH

@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
-from grader import problems
-from grader.judge import require_close
-from test_part2_model import check_matrix, check_quadratic_form, per_edge
-from test_part4_log_z import check_log_partition
+
+from grading.grader import problems
+from grading.grader.judge import require_close
+from grading.test_part2_model import check_matrix, check_quadratic_form, per_edge
+from grading.test_part4_log_z import check_log_partition
 
 SLANTED = (5.1, np.array([-0.9, -0.6, 0.5, -0.2]))
 

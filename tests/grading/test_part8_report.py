@@ -3,9 +3,10 @@
 import re
 
 import pytest
-from grader.judge import require
-from grader.rubric import Lost
-from grader.supervisor import Failure
+
+from grading.grader.judge import require
+from grading.grader.rubric import Lost
+from grading.grader.supervisor import Failure
 
 TOPICS = {
     "the choice of p_n": (

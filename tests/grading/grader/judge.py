@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 
-from grader.rubric import Lost
-from grader.supervisor import Failure
+from grading.grader.rubric import Lost
+from grading.grader.supervisor import Failure
 
 
 def ask(submission, name, shapes, **arguments):

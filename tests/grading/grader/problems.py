@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from grader import reference
+from grading.grader import reference
 
 _SAMPLE = Path(__file__).resolve().parents[3] / "assignment" / "data" / "mnist_sample.npz"
 

@@ -3,7 +3,7 @@
 import time
 from pathlib import Path
 
-from grader.supervisor import Ended, Failure, Limits, Worker
+from grading.grader.supervisor import Ended, Failure, Limits, Worker
 
 CALL_SECONDS = 12
 _INHERITED = Path("tests", "grading", "adapters.py")

@@ -13,11 +13,11 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from grader import wire
-from grader.processes import Tree
+from grading.grader import wire
+from grading.grader.processes import Tree
 
 GRADING = Path(__file__).resolve().parents[1]
-_START = "import sys; sys.path[0] = {!r}; from grader import worker; del sys.path[0]; worker.main()"
+_START = "import sys; sys.path[0] = {!r}; from grading.grader import worker; del sys.path[0]; worker.main()"
 _PROCESSES = 64
 _POLL_SECONDS = 0.1
 _KEEP = 1500  # characters of its output, from the start and from the end
@@ -78,7 +78,7 @@ class Worker:
         }
         with theirs:
             self.process = subprocess.Popen(
-                [sys.executable, "-c", _START.format(str(GRADING)), json.dumps(settings)],
+                [sys.executable, "-c", _START.format(str(GRADING.parent)), json.dumps(settings)],
                 cwd=self.scratch,
                 env=_environment(self.scratch),
                 stdin=subprocess.DEVNULL,

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from grader import reference
-from grader.judge import as_array, require
-from grader.rubric import Lost
-from grader.supervisor import Failure
+from grading.grader import reference
+from grading.grader.judge import as_array, require
+from grading.grader.rubric import Lost
+from grading.grader.supervisor import Failure
 
 TRAIN_SECONDS = 45
 

@@ -10,7 +10,7 @@ import socket
 import sys
 import traceback
 
-from grader import sandbox, wire
+from grading.grader import sandbox, wire
 
 
 def main():
@@ -21,7 +21,7 @@ def main():
     python = [p for p in (sys.prefix, sys.base_prefix, *sys.path) if not _holds(p, settings["hidden"])]
     held_by = sandbox.confine([*python, *settings["readable"]], settings["listable"], settings["scratch"])
     channel = socket.socket(fileno=settings["channel"])
-    for name in [name for name in sys.modules if name.split(".")[0] == "grader"]:
+    for name in [name for name in sys.modules if name.split(".")[0] == "grading"]:
         del sys.modules[name]  # a submission may have a module of that name
     root = settings["root"]
     adapters, error = _attempt(root, _load, settings["adapters"], root)

@@ -1,0 +1,1 @@
+"""Grading by pytest; see README.md."""
