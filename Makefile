@@ -10,7 +10,7 @@ DATA_OPTIONS = $(if $(DATASET),--dataset "$(DATASET)") $(if $(IDX_DIR),--idx-dir
 OPTIONS = $(DATA_OPTIONS) $(if $(CONNECTIVITY),--connectivity "$(CONNECTIVITY)") $(if $(WEIGHTS),--weights "$(WEIGHTS)") \
   $(if $(OPTIMIZER),--optimizer "$(OPTIMIZER)") $(if $(SEED),--seed "$(SEED)") $(if $(OUTPUT),--output "$(OUTPUT)") $(ARGS)
 
-.PHONY: help setup data nce cnce sm second ml bonus8 test clean
+.PHONY: help setup data nce cnce sm second ml bonus8 report grade grade-all gradescope test clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -42,11 +42,24 @@ second: $(SETUP) ## flip the coin, then run cnce or sm (ARGS="--coin-seed 1234")
 bonus8: $(SETUP) ## everything again with 8-connected neighbours
 	$(RUN) -m assignment bonus8 $(OPTIONS)
 
+report: $(SETUP) ## reports/report.pdf from the results; fits what is missing
+	$(RUN) -m assignment report $(OPTIONS)
+
 ml: $(SETUP) ## exact maximum likelihood, the yardstick
 	$(RUN) -m assignment ml $(OPTIONS)
 
 test: $(SETUP) ## run the tests
 	$(RUN) -m pytest $(ARGS)
 
+grade: $(SETUP) ## grade SUBMISSION=folder by the rubric (default: this package)
+	$(RUN) -m pytest tests/grading -p no:cacheprovider $(if $(SUBMISSION),--submission "$(SUBMISSION)") $(ARGS)
+
+grade-all: $(SETUP) ## grade every folder in SUBMISSIONS=folder into grades.csv
+	$(RUN) tests/grading/grade_all.py "$(SUBMISSIONS)" $(ARGS)
+
+gradescope: $(SETUP) ## autograder.zip for Gradescope
+	$(RUN) tests/grading/gradescope/build.py $(ARGS)
+
 clean: ## remove what was generated: results, figures, tables (data and .venv stay)
-	rm -rf reports/results reports/figures reports/tables reports/report.pdf
+	rm -rf reports/results reports/figures reports/tables
+	find reports -maxdepth 1 -name 'report.*' ! -name report.tex -delete; rm -f reports/numbers.tex

@@ -14,6 +14,7 @@ PARTS = {
     "second": "flip the coin between conditional NCE and score matching, and run what it names",
     "ml": "exact maximum likelihood, the yardstick",
     "bonus8": "everything again with 8-connected neighbours, beside the 4-connected results",
+    "report": "the typeset answer, from results; what is missing is fitted first",
     "data": "prepare the data set and say where it came from",
 }
 
@@ -57,11 +58,11 @@ def parser():
             _add_fit_options(part)
         if name == "nce":
             _add_nce_options(part)
-        if name == "second":
+        if name in ("second", "report"):
             part.add_argument(
                 "--coin-seed", type=_natural, default=0, help="a number that decides the coin, such as yours"
             )
-        if name == "bonus8":
+        if name in ("bonus8", "report"):
             part.add_argument("--fresh", action="store_true", help="train again what is there already")
     return top
 

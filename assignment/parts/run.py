@@ -7,6 +7,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from assignment.data import prepare
+from assignment.parts import report
 from assignment.parts.exercise import Exercise, Settings
 from assignment.parts.plan import done, plan, run
 from assignment.parts.second import flip
@@ -35,7 +36,11 @@ def run_part(part, options):
             say(f"{kind} {asked.weights} {asked.connectivity}: there already")
         else:
             run(kind, home, exercise, asked)
-    present(part, Path(settings.output) / "results" / exercise.train.name, settings.output)
+    results = Path(settings.output) / "results" / exercise.train.name
+    if part == "report":
+        print(report.write(results, settings.output))
+    else:
+        present(part, results, settings.output)
 
 
 def present(part, results, output):

@@ -1,0 +1,64 @@
+"""Part `report`: from all results to the typeset answer."""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+from assignment.errors import UserError
+from assignment.reporting.appendix import write_appendix
+from assignment.reporting.figures import draw_part
+from assignment.reporting.files import write_text
+from assignment.reporting.macros import write_numbers
+from assignment.reporting.tables import tabulate_part
+from assignment.slips import record
+
+PARTS = ("nce", "cnce", "sm", "second", "ml", "bonus8")
+SOURCE = Path(__file__).parents[2] / "reports" / "report.tex"
+NO_LATEX = (
+    "No PDF: latexmk is not installed; all else is there. Debian: "
+    "apt-get install texlive-latex-base texlive-latex-recommended latexmk, then make report"
+)
+
+
+def write(results, output):
+    """Draws and tabulates what has changed, writes the report's numbers, and typesets it.
+
+    Args:
+      results: results/<dataset>; output: the folder of figures, tables and the report.
+
+    Returns:
+      The last word for the terminal: where the PDF is, or how to get it.
+    """
+    results, output = Path(results), Path(output)
+    derivation = results.parent / "derivation.json"
+    if not derivation.is_file():
+        write_text(derivation, json.dumps(record(), indent=2, allow_nan=False))
+    for part in PARTS:
+        if not up_to_date(part, results, output):
+            draw_part(part, results, output)
+        tabulate_part(part, results, output)
+    write_appendix(results, output)
+    write_numbers(results, output)
+    return typeset(output)
+
+
+def up_to_date(part, results, output):
+    """Whether a part's figures are all newer than all results: the panels compare fits of several parts."""
+    drawn = [path.stat().st_mtime for path in (output / "figures").glob(f"{part}-*.pdf")]
+    fitted = [path.stat().st_mtime for path in results.glob("*/*.json")]
+    return bool(drawn and fitted) and min(drawn) > max(fitted)
+
+
+def typeset(output):
+    """Runs latexmk on report.tex in `output`; UserError with LaTeX's own words where it fails."""
+    if not shutil.which("latexmk"):
+        return NO_LATEX
+    if output.resolve() != SOURCE.parent:
+        shutil.copyfile(SOURCE, output / SOURCE.name)
+    command = ["latexmk", "-pdf", "-interaction=nonstopmode", "-halt-on-error", "-no-shell-escape", "report.tex"]
+    done = subprocess.run(command, cwd=output, capture_output=True, text=True, errors="replace")
+    if done.returncode:
+        complaint = next((line for line in done.stdout.splitlines() if line.startswith("!")), "see report.log")
+        raise UserError(f"LaTeX could not typeset {output / 'report.tex'}: {complaint.lstrip('! ')}")
+    return f"The report: {output / 'report.pdf'}"
