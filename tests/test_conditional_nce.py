@@ -19,6 +19,7 @@ from assignment.lattice.information import covariance
 SEED = (1, 2)
 ALLOWED_GAP = 0.05  # Nats; sampling errors cost the per-edge maximum likelihood fit itself P/2N = 0.044 here.
 
+
 @pytest.mark.parametrize("epsilon", [1e-3, 1.0, 100.0])
 def test_flat_energy_gives_log_2_and_the_papers_2_log_2(epsilon):
     layer = lattice(dtype="float32")
