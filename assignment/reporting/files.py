@@ -37,7 +37,6 @@ def write_whole(path, write):
             temporary.unlink(missing_ok=True)
 
 
-
 def write_text(path, text):
     """Writes UTF-8 text with `write_whole`."""
     write_whole(path, lambda file: file.write(text.encode()))

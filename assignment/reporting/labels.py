@@ -19,7 +19,7 @@ def estimator_label(fit):
 
 def short_label(fit):
     """`estimator_label` for narrow columns."""
-    return estimator_label(fit).replace("score matching", "SM")
+    return estimator_label(fit).replace("score matching", "SM").replace("maximum likelihood", "ML, exact")
 
 
 def family_label(family):

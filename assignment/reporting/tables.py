@@ -6,7 +6,7 @@ from pathlib import Path
 from assignment.reporting.files import write_text
 from assignment.reporting.gains import best_gains
 from assignment.reporting.labels import by_family, coin_line, data_line, family_label, short_label, trouble
-from assignment.reporting.numbers import NONE, gap, nats, small
+from assignment.reporting.numbers import NONE, gap, nats
 from assignment.reporting.selection import all_fits, part_fits
 
 _SPECIAL = {
@@ -20,17 +20,19 @@ _SPECIAL = {
     "≥": r"$\ge$",
     "·": r"$\cdot$",
     "λ": r"$\lambda$",
+    "→": r"$\rightarrow$",
     "Λ": r"$\Lambda$",
     "ε": r"$\varepsilon$",
     "…": r"\dots{}",
     **{character: "\\" + character for character in "&%$#_{}"},
 }
 _HEAD = r"""
- & shared weights & \multicolumn{3}{c}{$\log Z$ (nats)} & \multicolumn{2}{c}{test (nats)} & & \\
-\cmidrule(lr){3-5} \cmidrule(lr){6-7}
-Estimator & of $\Lambda$ & learned, $c$ & exact & gap & per image & to ceiling & $\lambda_{\min}$ & s \\
+ & shared weights & \multicolumn{4}{c}{$\log Z$ (nats)} & \multicolumn{2}{c}{test (nats)} & & \\
+\cmidrule(lr){3-6} \cmidrule(lr){7-8}
+Estimator & of $\Lambda$ & learned $c$ & exact & \multicolumn{2}{l}{gap}
+& per image & to ceiling & $\lambda_{\min}$ & s \\
 """
-_COLUMNS = 9
+_COLUMNS = 10
 _NOTE_WIDTH = 105
 
 
@@ -62,7 +64,7 @@ def results_table(fits):
     """
     groups = by_family(fits)
     marks = _marks([fit for group in groups.values() for fit in group])
-    lines = [r"\begingroup\setlength{\tabcolsep}{4pt}%", r"\begin{tabular}{@{}llrrrrrrr@{}}", r"\toprule"]
+    lines = [r"\begingroup\setlength{\tabcolsep}{2.5pt}%", r"\begin{tabular}{@{}llrrr@{\ }lrrrr@{}}", r"\toprule"]
     lines.append(_HEAD.strip())
     for group in groups.values():
         lines += [r"\midrule", _across(f"\\textit{{{_heading(group)}}}"), *_rows(group, marks)]
@@ -96,25 +98,37 @@ def _cells(fit):
     record = fit.record
     log_partition, held_out = record["log_partition"], record["held_out"]
     error = log_partition.get("standard_error")
-    spread = f" $\\pm$ {error:.3f}" if error is not None else ""
     return {
         "label": escape(short_label(fit)),
         "stencil": _stencil(record.get("stencil")),
         "learned": _number(nats(log_partition["estimate"])),
         "exact": _number(nats(log_partition["exact"])),
-        "log Z gap": _number(gap(log_partition["gap"])) + spread,
+        "log Z gap": _number(gap(log_partition["gap"])),
+        "spread": f"$\\pm$ {error:.3f}" if error is not None else "",
         "test": _number(nats(held_out["log_likelihood"])),
         "test gap": _number(gap(held_out["gap"])),
-        "min": _number(small(record["min_eigenvalue"])),
-        "seconds": f"{record['seconds']:.1f}",
+        "min": _number(_rough(record["min_eigenvalue"])),
+        "seconds": _rough(record["seconds"]),
     }
 
 
 def _stencil(stencil):
     if stencil is None:
         return ""
-    couplings = ",\\ ".join(_number(small(value)) for value in stencil["couplings"])
-    return f"{_number(small(stencil['diagonal']))};\\ {couplings}"
+    diagonal, *couplings = (_short(value) for value in (stencil["diagonal"], *stencil["couplings"]))
+    joined = r",\,".join(couplings)
+    return rf"${diagonal};\,{joined}$"
+
+
+def _short(value):
+    return f"{value:.1f}" if abs(value) >= 9.995 else f"{value:.2f}"
+
+
+def _rough(value):
+    """Two figures, one for what is tiny, and all those before the point."""
+    if abs(value) >= 9.95:
+        return f"{value:.0f}"
+    return f"{value:#.2g}" if abs(value) > 1e-3 or value == 0 else f"{value:.0e}"
 
 
 def _number(text):

@@ -59,8 +59,6 @@ def _line(row, widths):
 
 
 def _remarks(fits):
-    lines = [
-        f"{short_label(fit)} ({short_family_label(family(fit))}): {trouble(fit)}" for fit in fits if trouble(fit)
-    ]
+    lines = [f"{short_label(fit)} ({short_family_label(family(fit))}): {trouble(fit)}" for fit in fits if trouble(fit)]
     lines += [*map(str, best_gains(fits)), *filter(None, [coin_line(fits), data_line(fits)])]
     return ["", *lines] if lines else []

@@ -3,7 +3,16 @@
 import numpy as np
 
 from assignment.reporting.drawing.images import grey_limits, mosaic
-from assignment.reporting.drawing.style import BLUE, CEILING, INK, SIGNED, VERMILION, hide_axes, map_axes, new_figure
+from assignment.reporting.drawing.style import (
+    BLUE,
+    CEILING,
+    INK,
+    VERMILION,
+    hide_axes,
+    map_axes,
+    new_figure,
+    signed_map,
+)
 from assignment.reporting.gains import best_gains, gains
 from assignment.reporting.labels import by_family, data_label, estimator_label, family, family_label, trouble
 
@@ -17,7 +26,7 @@ def sample_panel(fits):
     labels = list(dict.fromkeys(estimator_label(fit) for group in groups.values() for fit in group))
     strips = {(family(fit), estimator_label(fit)): fit for fit in fits}
     count = {1: 10, 2: 6, 3: 4}.get(len(groups), 3)
-    height = 0.55 + (len(labels) + 1) * 4.75 / len(groups) / count
+    height = 1.0 + (len(labels) + 1) * 5.1 / len(groups) / count
     figure = new_figure(height, f"samples · {data_label(fits[0])}")
     panels = figure.subplots(len(labels) + 1, len(groups), squeeze=False)
     limits = grey_limits(fits[0].arrays["data"])
@@ -66,7 +75,7 @@ def neighbourhoods(fits):
     bought = {(gain.eight.record["weights"], estimator_label(gain.eight)): gain for gain in gains(fits)}
     kinds = list(dict.fromkeys(name[0] for name in by_family(fits)))
     labels = list(dict.fromkeys(estimator_label(fit) for group in by_family(fits).values() for fit in group))
-    figure = new_figure(1.2 + 0.25 * len(labels), f"4 and 8 neighbours · {data_label(fits[0])}")
+    figure = new_figure(1.4 + 0.25 * len(labels), f"4 and 8 neighbours · {data_label(fits[0])}")
     panels = figure.subplots(1, len(kinds), sharey=True, squeeze=False)[0]
     for axes, kind in zip(panels, kinds, strict=True):
         _dumbbells(axes, [fit for fit in fits if fit.record["weights"] == kind], labels)
@@ -79,7 +88,7 @@ def neighbourhoods(fits):
             axes.text(1.02, -1, "gain", transform=axes.get_yaxis_transform(), va="center", fontsize=8)
     panels[0].set_yticks(range(len(labels)), labels)
     panels[0].set_ylim(len(labels) - 0.5, -0.6)
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
     return figure
 
 
@@ -88,7 +97,8 @@ def _dumbbells(axes, fits, labels):
     for connectivity, look in looks.items():
         chosen = [fit for fit in fits if fit.record["connectivity"] == connectivity]
         for ceiling in {fit.record["held_out"]["maximum_likelihood"] for fit in chosen}:
-            axes.axvline(ceiling, color=look["color"], linestyle={4: ":", 8: "--"}[connectivity], linewidth=0.8)
+            line = {"color": look["color"], "linestyle": {4: ":", 8: "--"}[connectivity], "linewidth": 0.8}
+            axes.axvline(ceiling, **line, label=f"maximum likelihood, {connectivity} neighbours")
         values = [fit.record["held_out"]["log_likelihood"] for fit in chosen]
         places = [labels.index(estimator_label(fit)) for fit in chosen]
         axes.plot(values, places, linestyle="none", label=f"{connectivity} neighbours", markersize=5, **look)
@@ -102,8 +112,8 @@ def gain_map(fits):
     for axes, gain in zip(panels, found, strict=True):
         field = gain.eight.arrays["conditional_log_likelihood"] - gain.four.arrays["conditional_log_likelihood"]
         limit = np.quantile(abs(field), 0.995)
-        picture = axes.imshow(field, cmap=SIGNED, vmin=-limit, vmax=limit)
+        picture = signed_map(axes, field, limit)
         map_axes(axes)
         axes.set_title(f"{estimator_label(gain.eight)}, {gain.eight.record['weights'].replace('_', '-')} weights")
-        figure.colorbar(picture, ax=axes, fraction=0.046, extend="both", label="nats per pixel")
+        figure.colorbar(picture, ax=axes, fraction=0.046, extend="both", label="nats per pixel; dashed: < 0")
     return figure

@@ -18,19 +18,19 @@ def training(fit):
 
 
 def _loss(axes, loss):
-    steps = np.arange(1, len(loss) + 1)
+    steps, words = np.arange(1, len(loss) + 1), "training loss"
     if len(loss) <= 60:
         axes.plot(steps, loss, color=BLUE, marker="o", linestyle="-")
     else:
-        axes.plot(steps, loss, color=BLUE, linewidth=0.4, alpha=0.35, marker="", linestyle="-", label="each step")
+        axes.plot(steps, loss, color=BLUE, linewidth=0.4, alpha=0.35, marker="", linestyle="-")
         window = max(len(loss) // 25, 5)
+        words += f" (thick: mean of {window} steps)"
         mean = np.convolve(loss, np.full(window, 1 / window), mode="valid")
-        axes.plot(steps[window - 1 :], mean, color=BLUE, marker="", linestyle="-", label=f"mean of {window} steps")
-        axes.legend()
+        axes.plot(steps[window - 1 :], mean, color=BLUE, marker="", linestyle="-")
     if loss.min() > 0 and loss.max() > 30 * loss.min():
         axes.set_yscale("log")
         axes.set_ylim(bottom=max(loss.min(), 1e-7 * loss.max()))
-    axes.set(xlabel="step", ylabel="loss", title="training loss")
+    axes.set(xlabel="step", ylabel="loss", title=words)
 
 
 def _log_partition(axes, arrays, gap):
@@ -61,7 +61,7 @@ def log_ratios(fit):
         _histograms(axes, data, noise)
         axes.set_title(f"{words}: {_verdict(data, noise)}")
     panels[0].set_ylabel("share of images")
-    panels[0].legend()
+    panels[-1].legend()
     return figure
 
 

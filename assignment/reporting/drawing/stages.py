@@ -34,20 +34,19 @@ def _log_partition(axes, residual_axes, arrays):
     residual_axes.axhline(0, **EXACT)
     residual_axes.set(ylabel="learned − exact (nats)")
     residual_axes.set_title(f"its error; at the end {signed(residual[-1])} ± {error[-1]:.3f}")
-    residual_axes.legend()
+    residual_axes.legend(loc="lower left")
 
 
 def _classifier(axes, arrays):
     stage = np.arange(1, len(arrays["stage_overlap"]) + 1)
     solid = {"color": BLUE, "linestyle": "-", "marker": ""}
     dashed = {"color": VERMILION, "linestyle": "--", "marker": ""}
-    (overlap,) = axes.plot(stage, arrays["stage_overlap"], **solid, label="overlap (left)")
-    axes.set(ylabel="overlap (1: undecided)", ylim=(0, 1.05), title="the classifier of each stage")
+    axes.plot(stage, arrays["stage_overlap"], **solid)
+    axes.set(ylabel="overlap, solid (1: undecided)", ylim=(0, 1.05), title="the classifier of each stage")
     twin = axes.twinx()
     twin.spines["right"].set_visible(True)
-    (spread,) = twin.plot(stage, arrays["stage_spread"], **dashed, label="spread (right)")
-    twin.set(ylabel="spread of $G$ on noise (nats)", ylim=(0, None))
-    axes.legend(handles=[overlap, spread], loc="center right")
+    twin.plot(stage, arrays["stage_spread"], **dashed)
+    twin.set(ylabel="spread of $G$ on noise, dashed (nats)", ylim=(0, 1.1 * arrays["stage_spread"].max()))
 
 
 def _held_out(axes, held_out, ceiling):

@@ -5,6 +5,7 @@ import logging
 from pathlib import Path
 
 import matplotlib.style
+import numpy as np
 from cycler import cycler
 from matplotlib.figure import Figure
 
@@ -72,6 +73,18 @@ def new_figure(height, title=None):
     return figure
 
 
+def signed_map(axes, field, limit):
+    """An image in two colours about zero, with lines at a quarter of the scale: solid above zero, dashed below.
+
+    The lines tell the signs apart where there is no colour.
+    """
+    picture = axes.imshow(field, cmap=SIGNED, vmin=-limit, vmax=limit)
+    for level, line in ((-limit / 4, "--"), (limit / 4, "-")):
+        if min(field.shape) > 1 and np.nanmin(field) < level < np.nanmax(field):
+            axes.contour(np.ma.masked_invalid(field), [level], colors="black", linewidths=0.5, linestyles=line)
+    return picture
+
+
 def map_axes(axes):
     """Axes of an image whose rows and columns matter: labelled, without a frame."""
     axes.set(xlabel="column", ylabel="row")
@@ -93,9 +106,8 @@ def files(stem):
 def save(figure, stem, digest):
     """Writes a figure to its two files; the PDF, the last, bears the digest of what it was drawn from."""
     pdf, png = files(stem)
-    figure.get_layout_engine().execute(figure)
-    figure.set_layout_engine("none")  # laid out once for both
     write_whole(png, lambda file: figure.savefig(file, format="png"))
+    figure.set_layout_engine("none")  # it is laid out now
     facts = {"CreationDate": None, "Keywords": digest}
     write_whole(pdf, lambda file: figure.savefig(file, format="pdf", metadata=facts))
 
