@@ -10,7 +10,7 @@ DATA_OPTIONS = $(if $(DATASET),--dataset "$(DATASET)") $(if $(IDX_DIR),--idx-dir
 OPTIONS = $(DATA_OPTIONS) $(if $(CONNECTIVITY),--connectivity "$(CONNECTIVITY)") $(if $(WEIGHTS),--weights "$(WEIGHTS)") \
   $(if $(OPTIMIZER),--optimizer "$(OPTIMIZER)") $(if $(SEED),--seed "$(SEED)") $(if $(OUTPUT),--output "$(OUTPUT)") $(ARGS)
 
-.PHONY: help setup data nce cnce sm second ml bonus8 report grade grade-all gradescope test clean
+.PHONY: help setup data nce cnce sm second ml bonus8 report bench grade grade-all gradescope test clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -45,20 +45,23 @@ bonus8: $(SETUP) ## everything again with 8-connected neighbours
 report: $(SETUP) ## reports/report.pdf from the results; fits what is missing
 	$(RUN) -m assignment report $(OPTIONS)
 
+bench: $(SETUP) ## time one NCE step against the dense way
+	$(RUN) -m assignment bench $(ARGS)
+
 ml: $(SETUP) ## exact maximum likelihood, the yardstick
 	$(RUN) -m assignment ml $(OPTIONS)
 
 test: $(SETUP) ## run the tests
 	$(RUN) -m pytest $(ARGS)
 
-grade: $(SETUP) ## grade SUBMISSION=folder by the rubric (default: this package)
-	$(RUN) -m pytest tests/grading -p no:cacheprovider $(if $(SUBMISSION),--submission "$(SUBMISSION)") $(ARGS)
+grade: $(SETUP) ## grade this package, or SUBMISSION=folder
+	$(RUN) -m pytest tests/grading $(if $(SUBMISSION),--submission "$(SUBMISSION)") $(ARGS) || test $$? -eq 1
 
-grade-all: $(SETUP) ## grade every folder in SUBMISSIONS=folder into grades.csv
-	$(RUN) tests/grading/grade_all.py "$(SUBMISSIONS)" $(ARGS)
+grade-all: $(SETUP) ## grade every folder in SUBMISSIONS=folder into grades.csv; goes on where it stopped
+	$(RUN) tests/grading/grade_all.py "$(SUBMISSIONS)" grades.csv $(ARGS)
 
-gradescope: $(SETUP) ## autograder.zip for Gradescope
-	$(RUN) tests/grading/gradescope/build.py $(ARGS)
+gradescope: $(SETUP) ## zip the autograder for Gradescope
+	$(RUN) tests/grading/gradescope/pack.py autograder.zip
 
 clean: ## remove what was generated: results, figures, tables (data and .venv stay)
 	rm -rf reports/results reports/figures reports/tables

@@ -7,6 +7,7 @@ import sys
 
 from assignment.errors import UserError
 
+LONGEST = 500  # characters of a complaint
 PARTS = {
     "nce": "noise-contrastive estimation: the hand-out's fixed noise, and the telescoped one",
     "cnce": "conditional NCE, with isotropic and with matched noise",
@@ -15,6 +16,7 @@ PARTS = {
     "ml": "exact maximum likelihood, the yardstick",
     "bonus8": "everything again with 8-connected neighbours, beside the 4-connected results",
     "report": "the typeset answer, from results; what is missing is fitted first",
+    "bench": "time one NCE step against the dense way",
     "data": "prepare the data set and say where it came from",
 }
 
@@ -39,7 +41,8 @@ def main(arguments=None):
 
 
 def _complain(error, status):
-    print(f"assignment: {' '.join(str(error).split())}", file=sys.stderr)
+    words = " ".join(str(error).split())
+    print(f"assignment: {words[:LONGEST]}{'…' if len(words) > LONGEST else ''}", file=sys.stderr)
     return status
 
 
@@ -53,8 +56,9 @@ def parser():
     parts = top.add_subparsers(dest="part", required=True, metavar="PART")
     for name, words in PARTS.items():
         part = parts.add_parser(name, help=words, description=words[0].upper() + words[1:] + ".", formatter_class=_Help)
-        _add_data_options(part)
-        if name != "data":
+        if name != "bench":
+            _add_data_options(part)
+        if name not in ("bench", "data"):
             _add_fit_options(part)
         if name == "nce":
             _add_nce_options(part)

@@ -181,8 +181,11 @@ class LinearOperatorLattice(tf.linalg.LinearOperator):
         return tf.reshape(tf.linalg.matvec(vectors, spectrum), tf.shape(x))
 
     def sampler(self):
-        """A factor A with AAᵀ = Λ⁻¹, the cheapest: `sampler().colour(x)` = Ax for images x [S, ..., H, W], float64."""
-        if self.sine_diagonal:
+        """A factor A with AAᵀ = Λ⁻¹: `sampler().colour(x)` = Ax for images x [S, ..., H, W], float64.
+
+        Its kind depends on the stencil's shape alone, never on the values of Λ.
+        """
+        if self.homogeneous and len(self.offsets) == 2:
             return SineRoot(tf.math.rsqrt(self._sine_eigenvalues()))
         return self.block_cholesky()
 

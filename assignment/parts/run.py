@@ -7,7 +7,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from assignment.data import prepare
-from assignment.parts import report
+from assignment.parts import bench, report
 from assignment.parts.exercise import Exercise, Settings
 from assignment.parts.plan import done, plan, run
 from assignment.parts.second import flip
@@ -23,6 +23,10 @@ def run_part(part, options):
     """Runs a part with the command line's options (a dict): fits, saves, draws, tabulates, prints."""
     if part == "data":
         print(prepare(options["dataset"], options["data_dir"], options["idx_dir"]))
+        return
+    if part == "bench":
+        for what, milliseconds in bench.run():
+            print(f"{milliseconds:8.2f} ms  {what}")
         return
     settings = Settings(**{field.name: options[field.name] for field in fields(Settings) if field.name in options})
     Path(settings.output).mkdir(parents=True, exist_ok=True)
