@@ -95,7 +95,7 @@ def test_a_bridge_from_a_gaussian_to_itself_is_free():
         (4, "shared", 28, "sgd"),
         (8, "shared", 8, "sgd"),
         (8, "per_edge", 8, "adam"),
-        pytest.param(4, "per_edge", 28, "adam", marks=pytest.mark.slow),
+        pytest.param(4, "per_edge", 28, "sgd", marks=pytest.mark.slow),
     ],
 )
 def test_recovery_within_standard_errors(connectivity, weights, size, optimizer):

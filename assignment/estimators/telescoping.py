@@ -23,9 +23,11 @@ from assignment.lattice.information import expected_moments, fisher_information
 
 STAGE_SPREAD = 1.5  # A stage ends when its log-ratio spreads this many nats over its noise: classes still overlap.
 NOISE_SPREAD = 0.05  # Within a stage the noise catches up with the fit when their log-ratio spreads this much.
-REACH, LAST_REACH = 0.75, 0.1  # The longest step, in nats of spread, on the way and at the end.
+REACH, LAST_REACH = 0.75, 0.1  # The longest step, in nats of spread, on the way and at the end; there with many
+LAST_STEP = 0.01  # weights as long as this per √weight, so that the fit forgets its way long before it is averaged.
 TOLERANCE = 0.01  # The final average is over so many noise images M that their error, P/2M, costs this many nats.
 SAMPLES_PER_NAT = 7000  # Draws from either side of a bridge for each nat of its spread: se(c) ≈ √(path/2·7000).
+CHUNK = 4096  # draws of a bridge held at once
 MAX_STEPS = 20_000
 
 
@@ -122,6 +124,7 @@ def telescope(layer, images, optimizer="adam", *, noise_ratio=1.0, passes=None, 
     pass_length = len(images) // batch_size
     if passes is None:
         passes = math.ceil(layer.theta.shape[0] / (2 * TOLERANCE * noise_ratio * len(images)))
+    last_reach = min(REACH, max(LAST_REACH, LAST_STEP * math.sqrt(layer.theta.shape[0])))
     start = known_log_partition(layer)
     noise = MovingNoise(layer, start)
     estimator = TelescopedNCE(noise, noise_ratio)
@@ -130,7 +133,7 @@ def telescope(layer, images, optimizer="adam", *, noise_ratio=1.0, passes=None, 
     stages = [Stage(0, layer.theta.numpy(), start, 0.0, None)]
     history = {"loss": [], "log_partition": []}
     noise_phi = np.zeros_like(stages[0].theta)
-    average, averaged, discard = 0.0, 0, max(pass_length // 2, 30)
+    average, averaged, discard = 0.0, 0, max(passes * pass_length // 2, 30)
     batches = minibatches(images, batch_size, seed)
     for step in itertools.count():
         loss = trainer.step(next(batches), tf.constant([seed, step]))
@@ -138,9 +141,9 @@ def telescope(layer, images, optimizer="adam", *, noise_ratio=1.0, passes=None, 
         history["log_partition"].append(float(estimator.log_partition))
         if progress:
             progress(step, len(stages), trainer.spread(), loss)
-        if trainer.reach > LAST_REACH:
+        if trainer.reach > last_reach:
             if trainer.slope > 0:  # Kesten (1958): the steps have become longer than what they follow.
-                trainer.reach.assign(tf.maximum(trainer.reach / 2, LAST_REACH))
+                trainer.reach.assign(tf.maximum(trainer.reach / 2, last_reach))
         elif discard:
             discard -= 1
         else:
@@ -226,8 +229,9 @@ def _log_ratio(layer, theta, difference, count, seed):
     factor = single_precision_sampler(layer)
     layer.theta.assign(present)
     chunks = [
-        _log_ratio_of_draws(layer, factor, difference, min(4096, count - i), seed + [0, i])
-        for i in range(0, count, 4096)
+        # The size as a tensor: a Python number would have every size traced anew.
+        _log_ratio_of_draws(layer, factor, difference, tf.constant(min(CHUNK, count - start)), seed + [0, start])
+        for start in range(0, count, CHUNK)
     ]
     return np.concatenate(chunks).astype(np.float64)
 

@@ -3,6 +3,7 @@
 import statistics
 import time
 
+import keras
 import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
@@ -26,7 +27,9 @@ def run():
 
     yield "the noise's random numbers alone", _median(numbers)
     mask = lattice_mask()
-    yield "dense Λ, eager", _median(lambda: dense_step(images, numbers(), mask))
+    dense, constant = tf.Variable(tf.eye(len(mask))), tf.Variable(0.0)
+    optimizer = keras.optimizers.Adam(1e-6)
+    yield "dense Λ, eager", _median(lambda: dense_step(images, numbers(), dense, mask, constant, optimizer))
     for weights in ("shared", "per_edge"):
         layer = StencilPrecision(4, weights)
         layer.build(images.shape)
@@ -34,12 +37,9 @@ def run():
         yield f"stencil, {weights} weights", _median(lambda trainer=trainer: trainer.step(images, seed))
 
 
-def dense_step(images, noise, mask):
-    """J and its gradient with Λ as a masked [D, D] variable, eagerly."""
-    pixels = mask.shape[0]
-    dense = tf.Variable(tf.eye(pixels))
-    constant = tf.Variable(0.0)
-    images, noise = (tf.reshape(u, [-1, pixels]) for u in (images, noise))
+def dense_step(images, noise, dense, mask, constant, optimizer):
+    """The same step written eagerly, with Λ as a masked [D, D] variable."""
+    images, noise = (tf.reshape(u, [-1, len(mask)]) for u in (images, noise))
     with tf.GradientTape() as tape:
         precision = dense * mask
         ratios = [
@@ -47,7 +47,8 @@ def dense_step(images, noise, mask):
             for u in (images, noise)
         ]
         loss = nce_loss(*ratios, 1.0)
-    return tape.gradient(loss, [dense, constant])
+    optimizer.apply(tape.gradient(loss, [dense, constant]), [dense, constant])
+    return loss
 
 
 def lattice_mask():
