@@ -62,6 +62,8 @@ def parser():
             _add_fit_options(part)
         if name == "nce":
             _add_nce_options(part)
+        if name in ("cnce", "sm", "second"):
+            part.add_argument("--log-partition", action="store_true", help="also learn log Z of the fit, by bridges")
         if name in ("second", "report"):
             part.add_argument(
                 "--coin-seed", type=_natural, default=0, help="a number that decides the coin, such as yours"

@@ -10,6 +10,7 @@ from assignment.estimators.telescoping import (
     MovingNoise,
     TelescopedNCE,
     bridge,
+    bridge_from_diagonal,
     known_log_partition,
     telescope,
     whiten,
@@ -77,6 +78,16 @@ def test_bridge_error_bars_cover_the_truth():
     assert abs(z.mean()) < 4 / np.sqrt(80) and 0.6 < z.var() < 1.6
     assert links[0].spread > 0.5 and 0 < links[0].overlap < 1
     np.testing.assert_array_equal(layer.theta, lower)
+
+
+def test_the_constant_of_any_fit(layer):
+    """Bridges from a Λ's own diagonal find its log Z within their error bars, and leave it alone."""
+    single = random_layer(layer.connectivity, layer.weighting, 5, 4, seed=4, dtype="float32")
+    theta = single.theta.numpy()
+    constant, variance = bridge_from_diagonal(single, seed=0)
+    assert 0 < variance**0.5 < 0.1
+    assert abs(constant - log_partition(single, theta)) < 4.5 * variance**0.5
+    np.testing.assert_array_equal(single.theta, theta)
 
 
 def test_a_bridge_from_a_gaussian_to_itself_is_free():

@@ -184,6 +184,28 @@ def next_stage(layer, stage, step, seed):
     return Stage(step, theta, stage.log_partition + link.difference, stage.variance + link.variance, link)
 
 
+def bridge_from_diagonal(layer, seed):
+    """The learned log Z of any fit, with its variance: bridges along the straight way from its own diagonal.
+
+    Every Λ on the way is positive definite, for the cone is convex. `seed` is an integer.
+    """
+    fitted, groups = layer.theta.numpy(), layer.group_sizes[0]
+    start = np.concatenate([fitted[:groups], np.zeros_like(fitted[groups:])])
+    layer.theta.assign(start)
+    log_partition, variance = known_log_partition(layer), 0.0
+    here, share = start, 0.0
+    for k in itertools.count():
+        rest = (fitted - here).astype(np.float32)
+        pilot = np.std(_log_ratio(layer, here, rest, 500, tf.constant([seed, 2 * k])))
+        share = 1.0 if pilot <= STAGE_SPREAD else share + (1 - share) * STAGE_SPREAD / pilot
+        there = ((1 - share) * start + share * fitted).astype(fitted.dtype)
+        link = bridge(layer, here, there, (seed, 2 * k + 1))
+        log_partition, variance, here = log_partition + link.difference, variance + link.variance, there
+        if share == 1.0:
+            layer.theta.assign(fitted)
+            return log_partition, variance
+
+
 def bridge(layer, lower, upper, seed):
     """log Z_upper − log Z_lower by NCE with one free constant between exact samples of both Gaussians.
 

@@ -30,6 +30,7 @@ class Settings:
     eta: float = 0.5
     epochs: int = 3
     coin_seed: int = 0
+    log_partition: bool = False
     fresh: bool = False
 
 

@@ -63,17 +63,7 @@ def save(exercise, settings, part, estimator, variant, layer, *, seconds, steps,
 
 def request(settings):
     """What was asked for, as far as it decides the fit: a fit is made again where this has changed."""
-    names = (
-        "connectivity",
-        "weights",
-        "optimizer",
-        "seed",
-        "noise_variance",
-        "noise_scale",
-        "eta",
-        "epochs",
-        "coin_seed",
-    )
+    names = ("connectivity", "weights", "optimizer", "seed", "noise_variance", "noise_scale", "eta", "epochs")
     return {name: getattr(settings, name) for name in names}
 
 

@@ -5,6 +5,7 @@ import time
 import numpy as np
 
 from assignment.estimators.following import fit_conditional_nce, fit_score_matching, scan_epsilon
+from assignment.estimators.telescoping import bridge_from_diagonal
 from assignment.parts.record import save
 
 _FACTS = ("status", "drift", "halvings", "loss_at_fit", "loss_at_optimum")
@@ -55,6 +56,10 @@ def _save(exercise, settings, part, estimator, variant, layer, result, seconds, 
     if part == "second":
         outcome, _ = flip(settings.coin_seed)
         facts["coin"] = {"seed": settings.coin_seed, "outcome": outcome}
+    learned = None
+    if settings.log_partition:
+        constant, variance = bridge_from_diagonal(layer, settings.seed)
+        learned = (constant, variance**0.5)
     return save(
         exercise,
         settings,
@@ -66,4 +71,5 @@ def _save(exercise, settings, part, estimator, variant, layer, result, seconds, 
         steps=len(result["loss"]),
         facts=facts,
         arrays=arrays | {"loss": result["loss"]},
+        learned=learned,
     )
