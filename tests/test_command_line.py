@@ -110,3 +110,27 @@ def test_the_coin_is_decided_by_its_seed():
 def test_make_help_lists_every_part():
     text = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert all(f"make {part} " in text for part in PARTS)
+
+
+@pytest.mark.slow
+def test_the_two_commands_of_the_readme_in_a_fresh_clone(tmp_path):
+    """`make nce` and `make test` where nothing but the repository is, with the packages that are installed already."""
+    if not (ROOT / ".git").exists():
+        pytest.skip("this is not a clone itself")
+    clone, ready = tmp_path / "clone", Path(sys.prefix) / ".ready"
+    subprocess.run(["git", "clone", "-q", str(ROOT), str(clone)], check=True)
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST")}
+    environment |= {"ASSIGNMENT_OFFLINE": "1"}
+
+    def make(*words):
+        command = ["make", f"VENV={sys.prefix}", "-o", str(ready), *words]
+        return subprocess.run(command, cwd=clone, env=environment, capture_output=True, text=True, timeout=400)
+
+    done = make("nce", "ARGS=--noise fixed --epochs 1")  # No data is named, none can be fetched: the sample serves.
+    assert done.returncode == 0, done.stderr
+    assert "NCE fixed" in done.stdout and "sample" in done.stdout
+    record = json.loads(next(clone.glob("reports/results/mnist_sample/nce/*.json")).read_text())
+    assert record["dataset"]["fallback"] and "failed" in record["status"]
+    assert make("test", "ARGS=--collect-only -q").returncode == 0
+    changed = subprocess.run(["git", "status", "--short"], cwd=clone, capture_output=True, text=True, check=True).stdout
+    assert changed == ""

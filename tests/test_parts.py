@@ -1,0 +1,107 @@
+"""What the parts save and keep, on the bundled sample."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_probability as tfp
+from conftest import random_layer
+
+from assignment.lattice.gaussian import LatticeGaussian
+from assignment.parts.exercise import Exercise, Settings, second_moments
+from assignment.parts.plan import KINDS, done, plan, run
+from assignment.parts.record import conditional_log_likelihood
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def exercise():
+    return Exercise(Settings(dataset="mnist_sample"))
+
+
+@pytest.fixture
+def settings(tmp_path):
+    return Settings(dataset="mnist_sample", output=str(tmp_path))
+
+
+def test_second_moments():
+    images = np.random.default_rng(0).standard_normal((50, 3, 2)).astype(np.float32)
+    flat = images.reshape(50, 6).astype(np.float64)
+    np.testing.assert_allclose(second_moments(images, chunk=7), flat.T @ flat / 50, rtol=1e-6)
+
+
+@pytest.mark.parametrize("weights", ["shared", "per_edge"])
+def test_the_start_has_the_variances_of_the_data(exercise, weights):
+    layer = exercise.new_layer(4, weights)
+    variance = np.mean(exercise.train.images.astype(np.float64) ** 2, axis=0)
+    expected = np.mean(variance) if weights == "shared" else variance
+    np.testing.assert_allclose(1 / layer.diagonal.numpy(), expected, rtol=1e-5)
+    assert not np.any(layer.couplings)
+
+
+def test_held_out_is_the_mean_over_test_images(exercise):
+    layer = exercise.maximum_likelihood(4, "shared")[0]
+    direct = np.mean(LatticeGaussian(layer).log_prob(tf.cast(exercise.test.images, tf.float64)))
+    assert exercise.held_out(layer) == pytest.approx(direct, abs=1e-4)
+
+
+def test_conditional_log_likelihood_is_that_of_the_dense_gaussian():
+    """log p(x_i | rest) = log p(x) − log p(x without pixel i)."""
+    layer = random_layer(8, "per_edge", 3, 4)
+    x = np.random.default_rng(0).standard_normal((20, 12))
+    covariance = np.linalg.inv(layer.to_dense())
+
+    def log_prob(keep):
+        normal = tfp.distributions.MultivariateNormalFullCovariance(np.zeros(len(keep)), covariance[np.ix_(keep, keep)])
+        return np.mean(normal.log_prob(x[:, keep]))
+
+    pixels = list(range(12))
+    expected = [log_prob(pixels) - log_prob([j for j in pixels if j != i]) for i in pixels]
+    np.testing.assert_allclose(np.ravel(conditional_log_likelihood(layer, x.T @ x / 20)), expected, rtol=1e-9)
+
+
+def test_bonus8_reruns_everything_with_both_neighbourhoods():
+    planned = plan("bonus8", Settings())
+    kinds = {(kind, s.connectivity, s.weights) for kind, _, s in planned}
+    assert kinds == {(kind, k, w) for kind in KINDS for k in (4, 8) for w in ("shared", "per_edge")}
+    assert all((home == "bonus8") == (s.connectivity == 8) for _, home, s in planned)
+
+
+def test_a_finished_fit_is_kept_and_a_broken_or_other_one_is_not(exercise, settings):
+    assert done("ml", "ml", exercise, settings) is None
+    fit = run("ml", "ml", exercise, settings)
+    assert done("ml", "ml", exercise, settings).record == fit.record
+    assert done("ml", "ml", exercise, replace(settings, weights="per_edge")) is None
+    assert done("ml", "ml", exercise, replace(settings, epochs=4)) is None
+    whole = fit.path.read_bytes()
+    fit.path.write_bytes(whole[: len(whole) // 2])
+    assert done("ml", "ml", exercise, settings) is None
+    run("ml", "ml", exercise, settings)
+    assert fit.path.read_bytes() == whole
+
+
+@pytest.mark.slow
+def test_a_killed_part_leaves_no_broken_file(tmp_path):
+    """SIGKILL at some moments of bonus8; what is there afterwards can be read, and is not trained again."""
+    command = [sys.executable, "-m", "assignment", "bonus8", "--dataset", "mnist_sample", "--output", str(tmp_path)]
+    environment = {**os.environ, "ASSIGNMENT_OFFLINE": "1"}
+    folder = tmp_path / "results" / "mnist_sample" / "bonus8"
+    for seconds in (12, 20):
+        with subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True) as process:
+            time.sleep(seconds)
+            process.send_signal(signal.SIGKILL)
+            words = process.stderr.read()
+        finished = {path.stem: path.stat().st_mtime for path in folder.glob("*.json")}
+        for name in finished:
+            with np.load(folder / f"{name}.npz") as arrays:
+                assert np.isfinite(arrays["values"]).all()
+    assert finished
+    assert "there already" in words or len(finished) < 2
