@@ -4,7 +4,9 @@ import numpy as np
 import tensorflow as tf
 
 from assignment.lattice.gaussian import as_gaussian
-from assignment.lattice.information import expected_moments, fisher_information
+from assignment.lattice.information import moments_and_information
+
+ROUNDING = 1e-13  # a gain below this share of the likelihood cannot be seen in double precision
 
 
 class MaximumLikelihood:
@@ -23,7 +25,7 @@ def mean_log_likelihood(layer, moments):
     return -0.5 * float(layer.theta.numpy().astype(np.float64) @ moments) - float(log_partition)
 
 
-def fisher_scoring(layer, moments, tolerance=1e-9, max_iterations=50):
+def fisher_scoring(layer, moments, tolerance=1e-4, max_iterations=50):
     """Fits a float64 layer by Fisher scoring, which for an exponential family is Newton's method.
 
     θ ← θ + tF⁻¹(E_data[s] − E_θ[s]), t halved until Λ is positive definite and the likelihood has risen.
@@ -31,7 +33,8 @@ def fisher_scoring(layer, moments, tolerance=1e-9, max_iterations=50):
     Args:
       layer: `StencilPrecision` of dtype float64 at a positive definite start; left at the maximum.
       moments: the data's average `quadratic_moments`, float64 [P].
-      tolerance: stop when half the Newton decrement, the nats still to gain, is below this.
+      tolerance: the step that promises less than this (half the Newton decrement, nats per image) is the last one.
+        Convergence being quadratic, what is left after it is of the order of its square.
 
     Returns:
       The mean log-likelihood after each iteration, nats per image.
@@ -41,12 +44,16 @@ def fisher_scoring(layer, moments, tolerance=1e-9, max_iterations=50):
     """
     history = [mean_log_likelihood(layer, moments)]
     for _ in range(max_iterations):
-        gradient = 0.5 * (expected_moments(layer) - moments)
-        step = np.linalg.solve(fisher_information(layer), gradient)  # LAPACK: TensorFlow's solvers use one core.
+        expected, information = moments_and_information(layer)
+        gradient = 0.5 * (expected - moments)
+        step = np.linalg.solve(information, gradient)  # LAPACK: TensorFlow's solvers use one core.
         to_gain = 0.5 * gradient @ step
-        if to_gain < tolerance:
+        if to_gain < ROUNDING * abs(history[-1]):
+            layer.assign_theta(layer.theta.numpy() + step)
             return history
         history.append(_backtrack(layer, moments, step, history[-1]))
+        if to_gain < tolerance:
+            return history
     raise RuntimeError(f"maximum likelihood did not converge: {to_gain:.2g} nats per image still to gain")
 
 

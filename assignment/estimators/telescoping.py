@@ -19,7 +19,7 @@ import tensorflow as tf
 
 from assignment.estimators.nce import NCE, nce_loss
 from assignment.fit import Trainer, check_images, minibatches
-from assignment.lattice.information import expected_moments, fisher_information
+from assignment.lattice.information import moments_and_information
 
 STAGE_SPREAD = 1.5  # A stage ends when its log-ratio spreads this many nats over its noise: classes still overlap.
 NOISE_SPREAD = 0.05  # Within a stage the noise catches up with the fit when their log-ratio spreads this much.
@@ -174,7 +174,8 @@ def known_log_partition(layer):
 
 def whiten(trainer):
     """Centres a trainer on its present Gaussian, in that Gaussian's own Fisher information."""
-    trainer.centre(np.linalg.cholesky(fisher_information(trainer.layer)), -0.5 * expected_moments(trainer.layer))
+    moments, information = moments_and_information(trainer.layer)
+    trainer.centre(np.linalg.cholesky(information), -0.5 * moments)
 
 
 def next_stage(layer, stage, step, seed):

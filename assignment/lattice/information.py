@@ -40,10 +40,19 @@ def expected_moments(layer):
 
 def fisher_information(layer):
     """F_kl = ½ tr(ΣA_kΣA_l), [P, P]."""
+    return moments_and_information(layer)[1]
+
+
+def moments_and_information(layer):
+    """(`expected_moments`, `fisher_information`), at the price of one inversion."""
     if layer.shared and layer.connectivity == 4:  # One diagonal direction alone has no sine form.
         grid = symbols(layer.height, layer.width, layer.offsets) * _sine_covariance(layer)
-        return 0.5 * np.einsum("khw,lhw->kl", grid, grid)
-    sigma = covariance(layer).reshape([layer.height, layer.width] * 2)
+        return grid.sum(axis=(1, 2)), 0.5 * np.einsum("khw,lhw->kl", grid, grid)
+    sigma = covariance(layer)
+    return pool_moments(layer, sigma), _information(layer, sigma.reshape([layer.height, layer.width] * 2))
+
+
+def _information(layer, sigma):
     ends = [((...,), (...,)), *map(edge_ends, layer.offsets)]
     starts = np.cumsum([0, *layer.group_sizes])
     information = np.empty([starts[-1]] * 2)
