@@ -1,6 +1,7 @@
 """Part `report`: from all results to the typeset answer."""
 
 import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -22,7 +23,7 @@ NO_LATEX = (
 
 
 def write(results, output):
-    """Draws and tabulates what has changed, writes the report's numbers, and typesets it.
+    """Draws the figures that the report shows, tabulates, writes the report's numbers, and typesets it.
 
     Args:
       results: results/<dataset>; output: the folder of figures, tables and the report.
@@ -34,20 +35,13 @@ def write(results, output):
     derivation = results.parent / "derivation.json"
     if not derivation.is_file():
         write_text(derivation, json.dumps(record(), indent=2, allow_nan=False))
+    shown = set(re.findall(r"\\drawn\{(.+?)\}", SOURCE.read_text(encoding="utf-8")))
     for part in PARTS:
-        if not up_to_date(part, results, output):
-            draw_part(part, results, output)
+        draw_part(part, results, output, only=shown)
         tabulate_part(part, results, output)
     write_appendix(results, output)
     write_numbers(results, output)
     return typeset(output)
-
-
-def up_to_date(part, results, output):
-    """Whether a part's figures are all newer than all results: the panels compare fits of several parts."""
-    drawn = [path.stat().st_mtime for path in (output / "figures").glob(f"{part}-*.pdf")]
-    fitted = [path.stat().st_mtime for path in results.glob("*/*.json")]
-    return bool(drawn and fitted) and min(drawn) > max(fitted)
 
 
 def typeset(output):
@@ -59,6 +53,8 @@ def typeset(output):
     command = ["latexmk", "-pdf", "-interaction=nonstopmode", "-halt-on-error", "-no-shell-escape", "report.tex"]
     done = subprocess.run(command, cwd=output, capture_output=True, text=True, errors="replace")
     if done.returncode:
-        complaint = next((line for line in done.stdout.splitlines() if line.startswith("!")), "see report.log")
+        log = output / "report.log"
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.is_file() else []
+        complaint = next((line for line in lines if line.startswith("!")), "see report.log")
         raise UserError(f"LaTeX could not typeset {output / 'report.tex'}: {complaint.lstrip('! ')}")
     return f"The report: {output / 'report.pdf'}"

@@ -24,12 +24,13 @@ _OF_ONE_FIT = {
 }
 
 
-def draw_part(part, results_directory, reports_directory):
+def draw_part(part, results_directory, reports_directory, only=None):
     """Draws the figures of a part, each as figures/<part>-<what>[-<fit>].pdf and .png; those that are current stay.
 
     Args:
       results_directory: results/<dataset>, the folder of the parts' folders.
       reports_directory: the folder of `figures`.
+      only: names of figures ("nce-samples"), to draw no others; None for all.
 
     Returns:
       The paths of the part's figures; [] while the part has no fits.
@@ -42,6 +43,8 @@ def draw_part(part, results_directory, reports_directory):
     paths = []
     with style():
         for name, draw, subject in [*_of_each(own), *_of_all(compared)]:
+            if only is not None and f"{part}-{name}" not in only:
+                continue
             place, digest = f"{stem}-{name}", _digest(subject)
             if not is_current(place, digest):
                 save(draw(subject), place, digest)

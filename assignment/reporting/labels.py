@@ -7,14 +7,21 @@ _OPTIMIZERS = {"sgd": "SGD", "rmsprop": "RMSProp", "adam": "Adam"}
 
 
 def estimator_label(fit):
-    """Estimator and variant, with optimizer and seed where they are not the defaults: "NCE telescoped, SGD, seed 3"."""
+    """Estimator and variant, with the settings that are not the defaults: "NCE telescoped, SGD, seed 3"."""
     record = fit.record
     words = [" ".join(filter(None, [_ESTIMATORS[record["estimator"]], record["variant"]]))]
     if record["optimizer"] not in ("adam", None) and record["estimator"] != "ml":
         words.append(_OPTIMIZERS.get(record["optimizer"], str(record["optimizer"])))
-    if record["seed"]:
-        words.append(f"seed {record['seed']}")
-    return ", ".join(words)
+    return ", ".join(words + noise_words(fit) + ([f"seed {record['seed']}"] if record["seed"] else []))
+
+
+def noise_words(fit):
+    """The settings of NCE's noise that are not the defaults, in words; [] for other estimators."""
+    request = fit.record.get("request", {}) if fit.record["estimator"] == "nce" else {}
+    kind, scale, eta = (request.get(key) for key in ("noise_variance", "noise_scale", "eta"))
+    words = [kind] if kind not in (None, "per_pixel") else []
+    words += [f"scale {scale:g}"] if scale not in (None, 1) else []
+    return words + ([f"eta {eta:g}"] if eta not in (None, 0.5) else [])
 
 
 def short_label(fit):

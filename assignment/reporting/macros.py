@@ -15,8 +15,7 @@ from assignment.reporting.files import write_text
 from assignment.reporting.gains import gains
 from assignment.reporting.labels import fact
 from assignment.reporting.numbers import NONE, gap, nats, small
-from assignment.reporting.results import fit_name
-from assignment.reporting.selection import all_fits
+from assignment.reporting.results import fit_name, load_results
 from assignment.reporting.tables import escape
 
 NOT_AVAILABLE = r"\textbf{n/a}"
@@ -46,7 +45,7 @@ def write_numbers(results_directory, reports_directory):
       reports_directory: where the report is typeset.
     """
     path = Path(reports_directory) / "numbers.tex"
-    defined = macros(all_fits(results_directory), read_derivation(results_directory))
+    defined = macros(load_results(results_directory), read_derivation(results_directory))
     lines = [f"\\newcommand{{\\{name}}}{{{text}}}" for name, text in defined.items()]
     write_text(path, "% Generated from the results; do not edit.\n" + "\n".join(lines) + "\n")
     return path
@@ -62,7 +61,7 @@ def macros(fits, derivation=None):
     """Macro names and their LaTeX text, the same names whatever the results, as a dict.
 
     Args:
-      fits: all Fits of one data set.
+      fits: all Fits of one data set, those of every part's folder.
       derivation: the record of `assignment.slips`, or None.
     """
     fits_by_name = {fit.name: fit for fit in fits}
@@ -70,7 +69,8 @@ def macros(fits, derivation=None):
     for key in _grid():
         fit = fits_by_name.get(fit_name(*key))
         found |= {_name(*key) + name: fit and value(fit) for name, value in _FACTS.items()}
-    found |= _data(fits) | _spectra(fits_by_name) | _gains(fits) | _costs(fits) | _coin(fits)
+    once = list(fits_by_name.values())
+    found |= _data(once) | _spectra(fits_by_name) | _gains(once) | _costs(fits) | _coin(fits)
     found |= _settings(fits_by_name) | _answers(derivation)
     return {name: NOT_AVAILABLE if text is None else text for name, text in found.items()}
 
