@@ -101,17 +101,24 @@ class Trainer:
             before = tf.identity(self.phi)
             self.slope.assign(tf.tensordot(whitened, self.last_move, 1))
             self.optimizer.apply([whitened, extra], [self.phi, self.extra_phi])
-            self._keep_positive_definite(before, self.phi - before)
+            self._move(before, self.phi - before, whitened)
             self.last_move.assign(self.phi - before)
         return tf.where(finite, loss, math.nan)
 
+    def _move(self, before, move, gradient):
+        if self._keep_positive_definite(before, move) < 1 / 8:
+            # Adam and RMSProp can press against the border of the cone where the gradient itself leads along it.
+            self._keep_positive_definite(before, -gradient * tf.norm(move) / tf.norm(gradient))
+
     def _keep_positive_definite(self, before, move):
         share = tf.minimum(1.0, self.reach / tf.norm(move))
+        left = tf.constant(1.0)
         self._place(before + share * move)
         while not self.layer.operator().positive_definite():
-            share = tf.where(share > 1e-6, share / 2, 0.0)
-            self._place(before + share * move)
+            left = tf.where(left > 1e-6, left / 2, 0.0)
+            self._place(before + left * share * move)
             self.halvings.assign_add(1)
+        return left
 
     def _place(self, phi):
         self.phi.assign(phi)

@@ -104,3 +104,28 @@ def test_diagonal_noise_is_normalised():
     np.testing.assert_allclose(noise.log_prob(x), expected, rtol=1e-5)
     isotropic = diagonal_noise(np.diag(variances), (2, 3), variance="isotropic")
     np.testing.assert_allclose(isotropic.variance(), np.full((2, 3), variances.mean()), rtol=1e-6)
+
+
+def test_the_constant_starts_at_that_of_the_noise():
+    layer = random_layer(4, "per_edge", 5, 4, dtype="float32")
+    noise = LatticeGaussian(layer.operator())
+    np.testing.assert_allclose(NCE(noise).log_partition, noise.log_partition(), rtol=1e-6)
+    assert float(NCE(noise, log_partition=3.0).log_partition) == 3.0
+
+
+def test_nce_learns_weights_and_log_z_where_noise_and_data_overlap():
+    """The contract's few lines on a small, mildly coupled lattice: there the hand-out's recipe works."""
+    from assignment.fit import fit
+    from assignment.lattice.precision import StencilPrecision
+
+    truth = StencilPrecision(4, "shared", dtype="float64")
+    truth.build((4, 4))
+    truth.assign(2.0, [-0.4, -0.3])
+    images = LatticeGaussian(truth).sample(20_000, seed=1).numpy().astype(np.float32)
+    model = StencilPrecision(4, "shared")
+    model.build(images.shape)
+    estimator = NCE(tfd.Independent(tfd.Normal(tf.zeros([4, 4]), images.std()), 2))
+    fit(model, estimator, images, epochs=10)
+    np.testing.assert_allclose(model.theta, truth.theta, atol=0.1)
+    exact = float(LatticeGaussian(model).log_partition())
+    assert abs(float(estimator.log_partition) - exact) < 0.15

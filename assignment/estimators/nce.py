@@ -39,15 +39,17 @@ class NCE:
     Args:
       noise: p_n, a TFP distribution on [H, W].
       noise_ratio: ν > 0, the expected number of noise images for each image.
-      log_partition: where the learned c starts.
+      log_partition: where the learned c starts; None for log Z of a zero-mean Gaussian noise, −log p_n(0).
     """
 
-    def __init__(self, noise, noise_ratio=1.0, log_partition=0.0):
+    def __init__(self, noise, noise_ratio=1.0, log_partition=None):
         if not (math.isfinite(noise_ratio) and noise_ratio > 0):
             raise ValueError(f"noise_ratio must be a positive number, not {noise_ratio}")
         self.noise = noise
         self.noise_ratio = float(noise_ratio)
-        self.log_partition = tf.Variable(log_partition, dtype=tf.float32, name="log_partition")
+        if log_partition is None:
+            log_partition = -noise.log_prob(tf.zeros(noise.event_shape, noise.dtype))
+        self.log_partition = tf.Variable(tf.cast(log_partition, tf.float32), name="log_partition")
         self.trainable_variables = (self.log_partition,)
 
     def log_ratio(self, model, x):

@@ -25,7 +25,8 @@ STAGE_SPREAD = 1.5  # A stage ends when its log-ratio spreads this many nats ove
 NOISE_SPREAD = 0.05  # Within a stage the noise catches up with the fit when their log-ratio spreads this much.
 REACH, LAST_REACH = 0.75, 0.1  # The longest step, in nats of spread, on the way and at the end; there with many
 LAST_STEP = 0.01  # weights as long as this per √weight, so that the fit forgets its way long before it is averaged.
-TOLERANCE = 0.01  # The final average is over so many noise images M that their error, P/2M, costs this many nats.
+# The final average is over so many noise images M that their error, P/2M nats, is this small, or this share of what
+TOLERANCE, SHARE = 0.01, 0.1  # the sampling of the images themselves costs, P/2N.
 SAMPLES_PER_NAT = 7000  # Draws from either side of a bridge for each nat of its spread: se(c) ≈ √(path/2·7000).
 CHUNK = 4096  # draws of a bridge held at once
 MAX_STEPS = 20_000
@@ -123,7 +124,8 @@ def telescope(layer, images, optimizer="adam", *, noise_ratio=1.0, passes=None, 
     batch_size = max(1, min(batch_size, len(images) // 50))
     pass_length = len(images) // batch_size
     if passes is None:
-        passes = math.ceil(layer.theta.shape[0] / (2 * TOLERANCE * noise_ratio * len(images)))
+        enough = min(layer.theta.shape[0] / (2 * TOLERANCE * len(images)), 1 / SHARE)
+        passes = math.ceil(enough / noise_ratio)
     last_reach = min(REACH, max(LAST_REACH, LAST_STEP * math.sqrt(layer.theta.shape[0])))
     start = known_log_partition(layer)
     noise = MovingNoise(layer, start)
