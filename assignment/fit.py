@@ -108,7 +108,8 @@ class Trainer:
     def _move(self, before, move, gradient):
         if self._keep_positive_definite(before, move) < 1 / 8:
             # Adam and RMSProp can press against the border of the cone where the gradient itself leads along it.
-            self._keep_positive_definite(before, -gradient * tf.norm(move) / tf.norm(gradient))
+            length = tf.math.divide_no_nan(tf.norm(move), tf.norm(gradient))  # It may have vanished.
+            self._keep_positive_definite(before, -gradient * length)
 
     def _keep_positive_definite(self, before, move):
         share = tf.minimum(1.0, self.reach / tf.norm(move))

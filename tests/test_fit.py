@@ -28,6 +28,17 @@ class Hopeless(Pull):
         return super().loss(model, x, seed) * np.nan
 
 
+def test_momentum_at_the_border_with_a_vanished_gradient_ends():
+    """Where the loss is flat and the optimizer still presses outwards, the step is given up, not tried for ever."""
+    layer = random_layer(4, "shared", 4, 4, dtype="float32")
+    trainer = Trainer(layer, Pull(np.zeros(3)), "sgd")
+    before = trainer.phi.numpy()
+    outwards = tf.constant([-100.0, 0.0, 0.0])
+    trainer.reach.assign(1e6)
+    tf.function(trainer._move)(tf.constant(before), outwards, tf.zeros(3))
+    assert np.isfinite(layer.theta).all() and layer.operator().positive_definite()
+
+
 @pytest.mark.parametrize("weights", ["shared", "per_edge"])
 @pytest.mark.parametrize("optimizer", ["sgd", "rmsprop", "adam"])
 def test_every_step_ends_positive_definite(weights, optimizer):
