@@ -6,6 +6,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from assignment.batches import as_images
+from assignment.checkpoint import Checkpoint
+from assignment.distribution import lost_workers, share
 from assignment.lattice.gaussian import as_gaussian
 from assignment.lattice.information import independent_information
 
@@ -43,30 +46,44 @@ class Trainer:
       estimator: anything with `loss(model, x, seed)` and `trainable_variables`.
       optimizer: a name or a Keras optimizer, see `make_optimizer`.
       reach: the longest step, in nats of spread.
+      diagonal: whether L is diagonal, and held as a vector [P].
+      strategy: a `tf.distribute.Strategy` whose replicas share each minibatch; None for this process alone.
     """
 
-    def __init__(self, model, estimator, optimizer, reach=0.75, learning_rate=None):
+    def __init__(self, model, estimator, optimizer, reach=0.75, learning_rate=None, *, diagonal=False, strategy=None):
         self.model = as_gaussian(model)
         self.layer = self.model.precision
         self.estimator = estimator
+        self.strategy = strategy or tf.distribute.get_strategy()
         self.theta = self.layer.theta.value
         self.extra = list(estimator.trainable_variables)
         weights, dtype = self.theta.shape[0], self.theta.dtype
-        self.origin = tf.Variable(self.theta, trainable=False)
-        self.extra_origin = tf.Variable(tf.zeros([len(self.extra)], dtype), trainable=False)
-        self.root = tf.Variable(tf.eye(weights, dtype=dtype), trainable=False)
-        self.mean = tf.Variable(tf.zeros([weights], dtype), trainable=False)
+
+        def constant(value):
+            return tf.Variable(value, dtype=dtype, trainable=False)
+
+        self.origin = constant(self.theta)
+        self.extra_origin = constant(tf.zeros([len(self.extra)]))
+        self.root = constant(tf.ones([weights]) if diagonal else tf.eye(weights))
+        self.mean = constant(tf.zeros([weights]))
         self.phi = tf.Variable(tf.zeros([weights], dtype))
         self.extra_phi = tf.Variable(tf.zeros([len(self.extra)], dtype))
-        self.reach = tf.Variable(reach, dtype=dtype, trainable=False)
+        self.reach = constant(reach)
         self.halvings = tf.Variable(0, trainable=False)
-        self.last_move = tf.Variable(tf.zeros([weights], dtype), trainable=False)
-        self.slope = tf.Variable(tf.zeros([], dtype), trainable=False)
+        self.last_move = constant(tf.zeros([weights]))
+        self.slope = constant(0.0)
         self.optimizer = make_optimizer(optimizer, weights, reach, learning_rate)
         self.optimizer.build([self.phi, self.extra_phi])
 
+    @property
+    def variables(self):
+        """All that a checkpoint must hold."""
+        own = [self.origin, self.extra_origin, self.root, self.mean, self.phi, self.extra_phi, self.reach]
+        own += [self.halvings, self.last_move, self.slope]
+        return [self.theta, *self.extra, *own, *(variable.value for variable in self.optimizer.variables)]
+
     def centre(self, root, mean=None):
-        """Makes the present weights the origin of new coordinates, with L = `root` [P, P] and m = `mean` [P]."""
+        """Makes the present weights the origin of new coordinates: L = `root`, [P, P] or [P], and m = `mean` [P]."""
         self.origin.assign(self.theta)
         self.root.assign(root)
         self.mean.assign(tf.zeros_like(self.mean) if mean is None else mean)
@@ -82,28 +99,41 @@ class Trainer:
 
     def step(self, x, seed):
         """One step on images x [B, H, W]; returns the loss before it. ArithmeticError if it is not finite."""
-        loss = float(self._step(x, seed))
+        with lost_workers():
+            loss = float(self._step(x, seed))
         if not math.isfinite(loss):
             raise ArithmeticError("training failed: the loss or its gradient is no longer finite")
         return loss
 
     @tf.function(reduce_retracing=True)
     def _step(self, x, seed):
-        with tf.GradientTape() as tape:
-            loss = self.estimator.loss(self.model, x, seed)
-        gradient, *extra = tape.gradient(loss, [self.theta, *self.extra])
-        extra = tf.stack(extra) if extra else tf.zeros([0], self.theta.dtype)
+        shares = self.strategy.run(self._share_of_gradient, (x, seed))
+        everything = self.strategy.reduce("SUM", shares, axis=None)  # One message between workers.
+        loss, extra, gradient = tf.split(everything, [1, len(self.extra), self.phi.shape[0]])
         # The chain rule through c = c₀ + m·(θ − θ₀) + φ_c and θ = θ₀ + L⁻ᵀφ.
-        gradient += self.mean * tf.reduce_sum(extra)
-        whitened = tf.linalg.triangular_solve(self.root, gradient[:, None])[:, 0]
-        finite = tf.math.is_finite(loss) & tf.reduce_all(tf.math.is_finite(whitened))
+        whitened = self._solve(gradient + self.mean * tf.reduce_sum(extra))
+        finite = tf.reduce_all(tf.math.is_finite(loss)) & tf.reduce_all(tf.math.is_finite(whitened))
         if finite:
             before = tf.identity(self.phi)
             self.slope.assign(tf.tensordot(whitened, self.last_move, 1))
             self.optimizer.apply([whitened, extra], [self.phi, self.extra_phi])
             self._move(before, self.phi - before, whitened)
             self.last_move.assign(self.phi - before)
-        return tf.where(finite, loss, math.nan)
+        return tf.where(finite, loss[0], math.nan)
+
+    def _share_of_gradient(self, x, seed):
+        """What this replica adds to [loss, gradient in the estimator's own unknowns, gradient in θ], [1 + … + P]."""
+        x, weight = share(x)
+        with tf.GradientTape() as tape:
+            loss = self.estimator.loss(self.model, x, seed)
+        gradient, *extra = tape.gradient(loss, [self.theta, *self.extra])
+        return weight * tf.concat([tf.stack([loss, *extra]), gradient], axis=0)
+
+    def _solve(self, vector, adjoint=False):
+        """L⁻¹ or L⁻ᵀ times a vector [P]."""
+        if self.root.shape.rank == 1:
+            return vector / self.root
+        return tf.linalg.triangular_solve(self.root, vector[:, None], adjoint=adjoint)[:, 0]
 
     def _move(self, before, move, gradient):
         if self._keep_positive_definite(before, move) < 1 / 8:
@@ -123,27 +153,26 @@ class Trainer:
 
     def _place(self, phi):
         self.phi.assign(phi)
-        shift = tf.linalg.triangular_solve(self.root, phi[:, None], adjoint=True)[:, 0]
+        shift = self._solve(phi, adjoint=True)
         self.theta.assign(self.origin + shift)
         for k, variable in enumerate(self.extra):
             variable.assign(self.extra_origin[k] + tf.tensordot(self.mean, shift, 1) + self.extra_phi[k])
 
 
-def minibatches(images, batch_size, seed):
-    """Endless minibatches [B, H, W]: pass after pass over the images, each in a new random order.
-
-    The images that do not fill a last minibatch of their pass are left out of it.
-    """
-    batch_size = min(batch_size, len(images))
-    random = np.random.default_rng(seed)
-    while True:
-        order = random.permutation(len(images))
-        for start in range(0, len(images) - batch_size + 1, batch_size):
-            yield images[order[start : start + batch_size]]
-
-
 def fit(
-    model, estimator, images, optimizer="adam", *, epochs=3, batch_size=512, learning_rate=None, seed=0, progress=None
+    model,
+    estimator,
+    images,
+    optimizer="adam",
+    *,
+    epochs=3,
+    batch_size=512,
+    learning_rate=None,
+    seed=0,
+    progress=None,
+    snapshots=0,
+    checkpoint=None,
+    strategy=None,
 ):
     """Trains a model with GradientTape and a Keras optimizer.
 
@@ -153,40 +182,41 @@ def fit(
     Args:
       model: `LatticeGaussian` or `StencilPrecision`, at its start; left at the fit.
       estimator: an objective with `loss(model, x, seed)`.
-      images: [N, H, W], mean subtracted.
+      images: [N, H, W], mean subtracted; or a stream of them, see `assignment.batches`.
       optimizer: "sgd", "rmsprop", "adam" or a Keras optimizer.
       progress: called as progress(step, steps, loss) after every step.
+      snapshots: about how often θ is kept on the way.
+      checkpoint: an `assignment.checkpoint.Checkpoint`, to go on from and to keep.
+      strategy: a `tf.distribute.Strategy`, see `assignment.distribution`.
 
     Returns:
-      A dict of equally long lists: `loss` before each step, and `log_partition` after it where the estimator learns it.
+      A dict of lists: `loss` before each step, and `log_partition` after it where the estimator learns it; with
+      `snapshots` also `snapshot_steps` and `snapshots`, θ after these steps.
 
     Raises:
       ValueError: bad arguments. ArithmeticError: the loss or its gradient was not finite.
     """
-    images = check_images(images)
-    steps = max(1, len(images) // batch_size) * epochs
-    trainer = Trainer(model, estimator, optimizer, learning_rate=learning_rate)
+    images, checkpoint = as_images(images), checkpoint or Checkpoint()
+    batch_size = min(batch_size, len(images))
+    steps = len(images) // batch_size * epochs
+    trainer = Trainer(model, estimator, optimizer, learning_rate=learning_rate, diagonal=True, strategy=strategy)
     information, mean = independent_information(trainer.layer)
-    trainer.centre(np.diag(np.sqrt(information)), mean)
+    trainer.centre(np.sqrt(information), mean)
     reach = float(trainer.reach)
     history = {"loss": []} | ({"log_partition": []} if trainer.extra else {})
-    for step, batch in zip(range(steps), minibatches(images, batch_size, seed), strict=False):
+    if snapshots:
+        history |= {"snapshot_steps": [], "snapshots": []}
+    history |= checkpoint.restore(trainer.variables)
+    done = len(history["loss"])
+    for step, batch in zip(range(done, steps), images.minibatches(batch_size, seed, skip=done), strict=False):
         trainer.reach.assign(reach * (1 - step / steps))
         history["loss"].append(trainer.step(batch, tf.constant([seed, step])))
         if trainer.extra:
             history["log_partition"].append(float(trainer.extra[0]))
+        if snapshots and (step == 0 or (step + 1) % max(1, steps // snapshots) == 0):
+            history["snapshot_steps"].append(step + 1)
+            history["snapshots"].append(trainer.theta.numpy())
+        checkpoint.keep(lambda: history, now=step + 1 == steps)
         if progress:
             progress(step + 1, steps, history["loss"][-1])
     return history
-
-
-def check_images(images):
-    """Images as float32 [N, H, W]; ValueError unless they are a finite, non-empty stack."""
-    images = np.asarray(images)
-    if images.ndim != 3 or not images.size:
-        raise ValueError(f"images must be a non-empty array [N, H, W], not one of shape {images.shape}")
-    if not np.issubdtype(images.dtype, np.floating):
-        raise ValueError(f"images must be floating point, not {images.dtype}")
-    if not np.isfinite(images).all():
-        raise ValueError("images must be finite: some pixels are NaN or infinite")
-    return images.astype(np.float32, copy=False)

@@ -5,8 +5,8 @@ import functools
 import numpy as np
 import tensorflow as tf
 
+from assignment.batches import second_moments
 from assignment.data import load_images
-from assignment.estimators.following import second_moments
 from assignment.estimators.maximum_likelihood import fisher_scoring
 from assignment.lattice.information import pool_moments
 from assignment.lattice.precision import StencilPrecision

@@ -14,6 +14,7 @@ PACKAGE = ROOT / "assignment"
 LAYERS = [
     ("errors",),
     ("data", "lattice"),
+    ("batches", "checkpoint", "distribution"),
     ("fit",),
     ("estimators",),
     ("derivation", "slips", "reporting", "progress"),

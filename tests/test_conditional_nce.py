@@ -8,8 +8,9 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 from second_cases import FAMILIES, diagonal_start, digits, images_like, lattice, maximum_likelihood
 
+from assignment.batches import second_moments
 from assignment.estimators.conditional_nce import ConditionalNCE, cnce_loss, isotropic_noise, log_ratio
-from assignment.estimators.following import CONVERGED, ON_BORDER, fit_conditional_nce, scan_epsilon, second_moments
+from assignment.estimators.following import CONVERGED, ON_BORDER, fit_conditional_nce, scan_epsilon
 from assignment.estimators.maximum_likelihood import mean_log_likelihood
 from assignment.estimators.score_matching import ScoreMatching
 from assignment.fit import fit

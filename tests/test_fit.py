@@ -6,7 +6,8 @@ import pytest
 import tensorflow as tf
 from conftest import random_layer
 
-from assignment.fit import Trainer, fit, minibatches
+from assignment.batches import ArrayImages
+from assignment.fit import Trainer, fit
 from assignment.lattice.gaussian import LatticeGaussian
 from assignment.lattice.precision import StencilPrecision
 
@@ -83,7 +84,7 @@ def test_a_loss_that_is_not_finite_is_an_error_and_leaves_the_weights():
 
 def test_minibatches_show_every_image_once_a_pass():
     images = np.arange(10.0)[:, None, None]
-    batches = minibatches(images, 5, seed=0)
+    batches = ArrayImages(images).minibatches(5, seed=0)
     for _ in range(3):
         assert sorted(np.ravel([next(batches), next(batches)])) == list(range(10))
 

@@ -5,7 +5,8 @@ import pytest
 import tensorflow as tf
 from second_cases import FAMILIES, diagonal_start, digits, images_like, lattice, maximum_likelihood
 
-from assignment.estimators.following import CONVERGED, ON_BORDER, fit_score_matching, second_moments
+from assignment.batches import second_moments
+from assignment.estimators.following import CONVERGED, ON_BORDER, fit_score_matching
 from assignment.estimators.maximum_likelihood import mean_log_likelihood
 from assignment.estimators.score_matching import ScoreMatching, closed_form
 from assignment.lattice.gaussian import LatticeGaussian

@@ -8,10 +8,13 @@ definite, and is not on MNIST: the fit then ends on the border of the cone, and 
 import numpy as np
 import tensorflow as tf
 
+from assignment.batches import as_images, second_moments
+from assignment.checkpoint import Checkpoint
+from assignment.distribution import shareable
 from assignment.estimators.conditional_nce import TARGET, ConditionalNCE, isotropic_noise
 from assignment.estimators.maximum_likelihood import mean_log_likelihood
 from assignment.estimators.score_matching import ScoreMatching, closed_form
-from assignment.fit import Trainer, check_images, minibatches
+from assignment.fit import Trainer
 from assignment.lattice.gaussian import LatticeGaussian
 from assignment.lattice.information import covariance, fisher_information, pool_moments
 
@@ -39,16 +42,19 @@ def fit_conditional_nce(
     target=TARGET,
     seed=0,
     progress=None,
+    checkpoint=None,
+    strategy=None,
 ):
     """Fits Λ by conditional NCE.
 
     Args:
       layer: a built `StencilPrecision` at its start, say a diagonal one; left at the fit.
-      images: [N, H, W], mean subtracted.
+      images: [N, H, W], mean subtracted; or a stream of them, see `assignment.batches`.
       variant: "matched", p_n(x'|x) = N(x, ε²Λ̂⁻¹) with Λ̂ the present fit, or "isotropic", N(x, ε²I).
       optimizer: "sgd", "rmsprop", "adam" or a Keras optimizer (whose learning rate is then left alone).
       noise_ratio: κ, noise images for each image; target: the loss at which ε is held.
       progress: called as progress(step, steps, loss) after every step.
+      checkpoint, strategy: see `assignment.fit.fit`.
 
     Returns:
       A dict. By step: `loss` and `epsilon`, [steps]. Of the end: `status` ("converged" or words for what happened),
@@ -60,27 +66,32 @@ def fit_conditional_nce(
     Raises:
       ValueError: bad arguments. ArithmeticError: the loss or its gradient was not finite.
     """
-    images = check_images(images)
+    images = as_images(images)
     estimator = ConditionalNCE(_noise(layer, variant), noise_ratio=noise_ratio)
-    epsilons = []
 
     def renew(trainer, x, seed):
         estimator.tune(trainer.model, x, seed, target)
         return _cnce_curvature(layer, estimator, variant)
 
-    def record(step, steps, loss):
-        epsilons.append(float(estimator.epsilon))
-        if progress:
-            progress(step, steps, loss)
-
-    result = _descend(layer, estimator, images, optimizer, renew, TUNE_EVERY, steps, batch_size, seed, record)
-    if variant == "isotropic":
-        result |= _evidence(layer, estimator, images)
-    return result | {"epsilon": epsilons}
+    descent = Descent(
+        layer, estimator, optimizer, renew, TUNE_EVERY, steps, seed, strategy, {"epsilon": estimator.epsilon}
+    )
+    result = descent.run(images, batch_size, progress, checkpoint)
+    return result | (_evidence(layer, estimator, images) if variant == "isotropic" else {})
 
 
 def fit_score_matching(
-    layer, images, variant="preconditioned", optimizer="adam", *, steps=300, batch_size=512, seed=0, progress=None
+    layer,
+    images,
+    variant="preconditioned",
+    optimizer="adam",
+    *,
+    steps=300,
+    batch_size=512,
+    seed=0,
+    progress=None,
+    checkpoint=None,
+    strategy=None,
 ):
     """Fits Λ by score matching on minibatches.
 
@@ -91,7 +102,7 @@ def fit_score_matching(
     Returns:
       As `fit_conditional_nce`, without `epsilon`; "plain" here is what "isotropic" is there.
     """
-    images = check_images(images)
+    images = as_images(images)
     if variant not in ("preconditioned", "plain"):
         raise ValueError(f"variant must be preconditioned or plain, not {variant!r}")
     plain = variant == "plain"
@@ -104,7 +115,9 @@ def fit_score_matching(
         preconditioner.assign(covariance(layer))
         return 2.0
 
-    result = _descend(layer, estimator, images, optimizer, renew, PRECONDITION_EVERY, steps, batch_size, seed, progress)
+    kept = [] if plain else [preconditioner]
+    descent = Descent(layer, estimator, optimizer, renew, PRECONDITION_EVERY, steps, seed, strategy, kept=kept)
+    result = descent.run(images, batch_size, progress, checkpoint)
     return result | (_evidence(layer, estimator, images) if plain else {})
 
 
@@ -119,10 +132,10 @@ def scan_epsilon(layer, images, held_out, variant="matched", optimizer="adam", *
       {`epsilon`, `epsilon_loss`, `epsilon_held_out`}: ε, the mean loss over the last third of the steps, and the exact
       held-out log-likelihood in nats per image; three arrays of equal length.
     """
-    images, start = check_images(images), layer.theta.numpy()
+    images, start = as_images(images), layer.theta.numpy()
     estimator = ConditionalNCE(_noise(layer, variant))
-    estimator.tune(layer, images[:512], tf.constant([seed, 0]))
-    moments = pool_moments(layer, second_moments(check_images(held_out)))
+    estimator.tune(layer, images.take(512), tf.constant([seed, 0]))
+    moments = pool_moments(layer, second_moments(held_out))
     epsilon = float(estimator.epsilon) * np.asarray(np.geomspace(1 / 8, 4, 6) if factors is None else factors)
     losses, likelihoods = [], []
 
@@ -132,17 +145,11 @@ def scan_epsilon(layer, images, held_out, variant="matched", optimizer="adam", *
     for value in epsilon:
         layer.theta.assign(start)
         estimator.epsilon.assign(value)
-        run = _descend(layer, estimator, images, optimizer, renew, TUNE_EVERY, steps, 512, seed, None)
+        run = Descent(layer, estimator, optimizer, renew, TUNE_EVERY, steps, seed).run(images, 512)
         losses.append(np.mean(run["loss"][-(steps // 3) :]))
         likelihoods.append(mean_log_likelihood(layer, moments))
     layer.theta.assign(start)
     return {"epsilon": epsilon, "epsilon_loss": np.array(losses), "epsilon_held_out": np.array(likelihoods)}
-
-
-def second_moments(images):
-    """E[xxᵀ] of images [N, H, W], float64 [D, D]."""
-    flat = images.reshape(len(images), -1)
-    return (flat.T @ flat).astype(np.float64) / len(flat)
 
 
 def _noise(layer, variant):
@@ -165,37 +172,75 @@ def _largest_eigenvalue_bound(layer):
     return float(np.max(layer.diagonal.numpy()) + 2 * couplings.max(axis=1).sum())
 
 
-def _descend(layer, estimator, images, optimizer, renew, renew_every, steps, batch_size, seed, progress):
+class Descent:
     """Minimises a loss on minibatches, and leaves the layer at the average over the last half of the steps.
 
-    `renew(trainer, x, seed)` lets the estimator follow the fit and returns the curvature of its loss.
+    Args:
+      renew: renew(trainer, x, seed) lets the estimator follow the fit and returns the curvature of its loss.
+      watched: a dict of the estimator's scalar variables whose values are recorded at every step; all that `renew`
+        sets must be among them or in the list `kept`.
     """
-    if steps < 4:
-        raise ValueError(f"steps must be at least 4, not {steps}")
-    trainer = Trainer(layer, estimator, optimizer, reach=REACH)
-    batch_size = max(1, min(batch_size, len(images) // 8))  # Few images: rather smaller minibatches than the same one.
-    losses, tail = [], []
-    for step, x in zip(range(steps), minibatches(images, batch_size, seed), strict=False):
+
+    def __init__(
+        self, layer, estimator, optimizer, renew, renew_every, steps, seed, strategy=None, watched=None, kept=()
+    ):
+        if steps < 4:
+            raise ValueError(f"steps must be at least 4, not {steps}")
+        self.layer, self.optimizer, self.renew, self.renew_every = layer, optimizer, renew, renew_every
+        self.steps, self.seed, self.watched = steps, seed, watched or {}
+        self.trainer = Trainer(layer, estimator, optimizer, reach=REACH, strategy=strategy)
+        self.variables = [*self.trainer.variables, *self.watched.values(), *kept]
+        self.memory = {
+            "history": {name: [] for name in ("loss", *self.watched)},
+            "curvature": None,
+            "third": 0,
+            "last": 0,
+        }
+
+    @property
+    def done(self):
+        return len(self.memory["history"]["loss"])
+
+    def run(self, images, batch_size, progress=None, checkpoint=None):
+        """All steps; returns the history, the verdict and Λ's least eigenvalue, see `fit_conditional_nce`."""
+        checkpoint = checkpoint or Checkpoint()
+        self.memory |= checkpoint.restore(self.variables)
+        # Few images: rather smaller minibatches than the same one.
+        batches = images.minibatches(shareable(min(batch_size, len(images) // 8)), self.seed, skip=self.done)
+        for step, x in zip(range(self.done, self.steps), batches, strict=False):
+            loss = self._step(step, x)
+            checkpoint.keep(lambda: self.memory, now=self.done == self.steps)
+            if progress:
+                progress(step + 1, self.steps, loss)
+        return self._end()
+
+    def _step(self, step, x):
+        memory, trainer = self.memory, self.trainer
         if step == 0 or trainer.spread() > WHITEN_AFTER:
-            root = np.linalg.cholesky(fisher_information(layer))
-            trainer.centre(root)
-        if step % renew_every == 0:
-            curvature = renew(trainer, x, tf.constant([seed + 1, step]))
-        _shorten_steps(trainer, optimizer, 1 - step / steps, curvature)
-        losses.append(trainer.step(x, tf.constant([seed, step])))
-        if step >= steps // 2:
-            tail.append(layer.theta.numpy().astype(np.float64))
-        if progress:
-            progress(step + 1, steps, losses[-1])
-    drift = np.linalg.norm(root.T @ (np.mean(tail[: len(tail) // 2], axis=0) - np.mean(tail[len(tail) // 2 :], axis=0)))
-    _assign_average(layer, tail)
-    return {
-        "loss": losses,
-        "status": CONVERGED if drift < SETTLED else NOT_SETTLED,
-        "drift": float(drift),
-        "halvings": int(trainer.halvings),
-        "min_eigenvalue": float(layer.operator().min_eigenvalue()),
-    }
+            trainer.centre(np.linalg.cholesky(fisher_information(self.layer)))
+        if step % self.renew_every == 0:
+            memory["curvature"] = self.renew(trainer, x, tf.constant([self.seed + 1, step]))
+        _shorten_steps(trainer, self.optimizer, 1 - step / self.steps, memory["curvature"])
+        loss = trainer.step(x, tf.constant([self.seed, step]))
+        for name, value in {"loss": loss, **self.watched}.items():
+            memory["history"][name].append(float(value))
+        if step >= self.steps // 2:
+            quarter = "third" if step < self.steps // 2 + (self.steps - self.steps // 2) // 2 else "last"
+            memory[quarter] = memory[quarter] + self.layer.theta.numpy().astype(np.float64)
+        return loss
+
+    def _end(self):
+        tail = self.steps - self.steps // 2
+        third, last = np.asarray(self.memory["third"]), np.asarray(self.memory["last"])
+        move = third / (tail // 2) - last / (tail - tail // 2)
+        drift = float(np.linalg.norm(self.trainer.root.numpy().T @ move))
+        _assign_average(self.layer, (third + last) / tail)
+        return self.memory["history"] | {
+            "status": CONVERGED if drift < SETTLED else NOT_SETTLED,
+            "drift": drift,
+            "halvings": int(self.trainer.halvings),
+            "min_eigenvalue": float(self.layer.operator().min_eigenvalue()),
+        }
 
 
 def _shorten_steps(trainer, optimizer, share, curvature):
@@ -207,16 +252,17 @@ def _shorten_steps(trainer, optimizer, share, curvature):
         trainer.optimizer.learning_rate.assign(REACH * share / np.sqrt(trainer.phi.shape[0]))
 
 
-def _assign_average(layer, thetas):
+def _assign_average(layer, theta):
+    last = layer.theta.numpy()
     try:
-        layer.assign_theta(np.mean(thetas, axis=0))
+        layer.assign_theta(theta)
     except ValueError:  # The cone is convex, but on its border rounding to float32 can leave it: the last step stands.
-        layer.assign_theta(thetas[-1])
+        layer.assign_theta(last)
 
 
 def _evidence(layer, estimator, images):
     """Whether the optimum that a fit with M = I, or with isotropic noise, pursues is outside the cone."""
-    x, seed, fitted = images[:2048], tf.constant([0, 0]), layer.theta.numpy()
+    x, seed, fitted = images.take(2048), tf.constant([0, 0]), layer.theta.numpy()
     loss_at_fit = float(estimator.loss(layer, x, seed))
     layer.theta.assign(closed_form(layer, second_moments(images)))
     inside = bool(layer.operator().positive_definite())

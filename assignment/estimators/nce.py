@@ -4,6 +4,7 @@ import math
 
 import tensorflow as tf
 
+from assignment.distribution import mean_over_pieces
 from assignment.lattice.gaussian import as_gaussian
 
 
@@ -60,13 +61,19 @@ class NCE:
         """−J on a minibatch x [B, H, W], by the hand-out's Step 1.
 
         z is drawn (1 + ν)B times with P(z = 0) = η; each z = 0 picks a random image of the minibatch, each z = 1 draws
-        one from p_n. `seed` is a pair of integers.
+        one from p_n. `seed` is a pair of integers. A minibatch is worked in pieces, see `assignment.distribution`.
         """
+        return mean_over_pieces(lambda piece, own_seed: self.loss_of_piece(model, piece, own_seed), x, seed)
+
+    def loss_of_piece(self, model, x, seed):
+        """−J on images x [n, H, W] of a minibatch."""
         coins, picks, noise = tf.unstack(tf.random.split(seed, 3))
         images, noise_images = flip_coins(x.shape[0], self.noise_ratio, coins)
         chosen = tf.random.stateless_uniform([images], picks, maxval=x.shape[0], dtype=tf.int32)
         drawn = self.noise.sample(noise_images, seed=noise)
-        return nce_loss(self.log_ratio(model, tf.gather(x, chosen)), self.log_ratio(model, drawn), self.noise_ratio)
+        # The log-ratio of every image, and then the pick: numbers are gathered faster than images.
+        data = tf.gather(self.log_ratio(model, x), chosen)
+        return nce_loss(data, self.log_ratio(model, drawn), self.noise_ratio)
 
 
 def flip_coins(batch_size, noise_ratio, seed):

@@ -17,8 +17,11 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from assignment.batches import as_images
+from assignment.checkpoint import Checkpoint
+from assignment.distribution import shareable
 from assignment.estimators.nce import NCE, nce_loss
-from assignment.fit import Trainer, check_images, minibatches
+from assignment.fit import Trainer
 from assignment.lattice.information import moments_and_information
 
 STAGE_SPREAD = 1.5  # A stage ends when its log-ratio spreads this many nats over its noise: classes still overlap.
@@ -52,6 +55,11 @@ class MovingNoise:
         self.log_partition.assign(log_partition)
         tf.nest.map_structure(lambda v, t: v.assign(t), self._factor, single_precision_sampler(self.layer))
 
+    @property
+    def variables(self):
+        """All that a checkpoint must hold."""
+        return [self.theta, self.log_partition, *tf.nest.flatten(self._factor)]
+
     def sample(self, n, seed):
         """n exact draws, [n, H, W]."""
         factor = tf.nest.map_structure(tf.convert_to_tensor, self._factor)
@@ -75,9 +83,9 @@ class TelescopedNCE(NCE):
         moments = layer.quadratic_moments(x)
         return -0.5 * tf.tensordot(moments, difference, axes=1) - (self.log_partition - noise.log_partition)
 
-    def loss(self, model, x, seed):
-        """−J on images x [B, H, W]."""
-        drawn = self.noise.sample(round(x.shape[0] * self.noise_ratio), seed)
+    def loss_of_piece(self, model, x, seed):
+        """−J on images x [n, H, W] of a minibatch."""
+        drawn = self.noise.sample(max(1, round(x.shape[0] * self.noise_ratio)), seed)
         return nce_loss(self.log_ratio(model, x), self.log_ratio(model, drawn), self.noise_ratio)
 
 
@@ -102,16 +110,29 @@ class Stage(NamedTuple):
     bridge: Bridge | None
 
 
-def telescope(layer, images, optimizer="adam", *, noise_ratio=1.0, passes=None, batch_size=1024, seed=0, progress=None):
+def telescope(
+    layer,
+    images,
+    optimizer="adam",
+    *,
+    noise_ratio=1.0,
+    passes=None,
+    batch_size=1024,
+    seed=0,
+    progress=None,
+    checkpoint=None,
+    strategy=None,
+):
     """Fits Λ and log Z by telescoped NCE.
 
     Args:
       layer: a built `StencilPrecision` at a diagonal start, whose log Z is known; left at the fit.
-      images: [N, H, W], mean subtracted.
+      images: [N, H, W], mean subtracted; or a stream of them, see `assignment.batches`.
       optimizer: "sgd", "rmsprop", "adam" or a Keras optimizer.
       noise_ratio: ν.
       passes: through the data, averaged over at the end; None for as many as TOLERANCE asks.
       progress: called as progress(step, stages, spread, loss) after every step.
+      checkpoint, strategy: see `assignment.fit.fit`.
 
     Returns:
       (stages, history): the list of `Stage`s, the last one the fit; and a dict of `loss` and `log_partition` by step
@@ -120,51 +141,112 @@ def telescope(layer, images, optimizer="adam", *, noise_ratio=1.0, passes=None, 
     Raises:
       ValueError: the start is not diagonal, or bad images. ArithmeticError: the fit failed or did not settle.
     """
-    images = check_images(images)
-    batch_size = max(1, min(batch_size, len(images) // 50))
-    pass_length = len(images) // batch_size
+    images, checkpoint = as_images(images), checkpoint or Checkpoint()
+    batch_size = shareable(min(batch_size, len(images) // 50))
     if passes is None:
         enough = min(layer.theta.shape[0] / (2 * TOLERANCE * len(images)), 1 / SHARE)
         passes = math.ceil(enough / noise_ratio)
-    last_reach = min(REACH, max(LAST_REACH, LAST_STEP * math.sqrt(layer.theta.shape[0])))
-    start = known_log_partition(layer)
-    noise = MovingNoise(layer, start)
-    estimator = TelescopedNCE(noise, noise_ratio)
-    trainer = Trainer(layer, estimator, optimizer, reach=REACH)
-    whiten(trainer)
-    stages = [Stage(0, layer.theta.numpy(), start, 0.0, None)]
-    history = {"loss": [], "log_partition": []}
-    noise_phi = np.zeros_like(stages[0].theta)
-    average, averaged, discard = 0.0, 0, max(passes * pass_length // 2, 30)
-    batches = minibatches(images, batch_size, seed)
-    for step in itertools.count():
-        loss = trainer.step(next(batches), tf.constant([seed, step]))
-        history["loss"].append(loss)
-        history["log_partition"].append(float(estimator.log_partition))
+    journey = Journey(layer, optimizer, noise_ratio, passes * (len(images) // batch_size), seed, strategy)
+    journey.recall(checkpoint.restore(journey.variables))
+    for x in images.minibatches(batch_size, seed, skip=journey.steps):
+        if journey.arrived:
+            break
+        loss = journey.step(x)
+        checkpoint.keep(journey.memory, now=journey.arrived)
         if progress:
-            progress(step, len(stages), trainer.spread(), loss)
-        if trainer.reach > last_reach:
-            if trainer.slope > 0:  # Kesten (1958): the steps have become longer than what they follow.
-                trainer.reach.assign(tf.maximum(trainer.reach / 2, last_reach))
-        elif discard:
-            discard -= 1
-        else:
-            average, averaged = average + layer.theta.numpy().astype(np.float64), averaged + 1
-            if averaged == passes * pass_length:
-                break
-        if step == MAX_STEPS:
+            progress(journey.steps, len(journey.stages), journey.trainer.spread(), loss)
+    journey.end()
+    return journey.stages, journey.history | {"halvings": int(journey.trainer.halvings), "passes": passes}
+
+
+class Journey:
+    """A telescoped fit under way, from a diagonal start by stages to the average over the last steps.
+
+    Args:
+      layer: see `telescope`.
+      averaged_steps: how many steps the fit is averaged over, once it has settled.
+    """
+
+    def __init__(self, layer, optimizer, noise_ratio, averaged_steps, seed, strategy):
+        self.layer, self.seed, self.averaged_steps = layer, seed, averaged_steps
+        start = known_log_partition(layer)
+        self.noise = MovingNoise(layer, start)
+        self.estimator = TelescopedNCE(self.noise, noise_ratio)
+        self.trainer = Trainer(layer, self.estimator, optimizer, reach=REACH, strategy=strategy)
+        self.last_reach = min(REACH, max(LAST_REACH, LAST_STEP * math.sqrt(layer.theta.shape[0])))
+        whiten(self.trainer)
+        self.stages = [Stage(0, layer.theta.numpy(), start, 0.0, None)]
+        self.history = {"loss": [], "log_partition": []}
+        self.noise_phi = np.zeros_like(self.stages[0].theta)
+        self.discard = max(averaged_steps // 2, 30)
+        self.total, self.summed = np.zeros(self.noise_phi.shape), 0
+
+    @property
+    def steps(self):
+        return len(self.history["loss"])
+
+    @property
+    def arrived(self):
+        return self.summed == self.averaged_steps
+
+    def step(self, x):
+        """One step on images x [B, H, W], and what follows from it for the noise and the stages; returns the loss."""
+        if self.steps == MAX_STEPS:
             raise ArithmeticError(f"telescoped NCE did not settle in {MAX_STEPS} steps")
-        stage_ends = trainer.spread() > STAGE_SPREAD
+        loss = self.trainer.step(x, tf.constant([self.seed, self.steps]))
+        self.history["loss"].append(loss)
+        self.history["log_partition"].append(float(self.estimator.log_partition))
+        self._settle()
+        if not self.arrived:
+            self._move_noise()
+        return loss
+
+    def _settle(self):
+        trainer = self.trainer
+        if trainer.reach > self.last_reach:
+            if trainer.slope > 0:  # Kesten (1958): the steps have become longer than what they follow.
+                trainer.reach.assign(tf.maximum(trainer.reach / 2, self.last_reach))
+        elif self.discard:
+            self.discard -= 1
+        else:
+            self.total, self.summed = self.total + self.layer.theta.numpy().astype(np.float64), self.summed + 1
+
+    def _move_noise(self):
+        stage_ends = self.trainer.spread() > STAGE_SPREAD
         if stage_ends:
-            stages.append(next_stage(layer, stages[-1], step + 1, (seed, len(stages))))
-            estimator.log_partition.assign(stages[-1].log_partition)
-            whiten(trainer)
-        if stage_ends or np.linalg.norm(trainer.phi - noise_phi) > NOISE_SPREAD:
-            noise.follow(estimator.log_partition)
-            noise_phi = trainer.phi.numpy()
-    layer.assign_theta(average / averaged)
-    stages.append(next_stage(layer, stages[-1], step + 1, (seed, len(stages))))
-    return stages, history | {"halvings": int(trainer.halvings), "passes": passes}
+            self._end_stage()
+            self.estimator.log_partition.assign(self.stages[-1].log_partition)
+            whiten(self.trainer)
+        if stage_ends or np.linalg.norm(self.trainer.phi - self.noise_phi) > NOISE_SPREAD:
+            self.noise.follow(self.estimator.log_partition)
+            self.noise_phi = self.trainer.phi.numpy()
+
+    def _end_stage(self):
+        self.stages.append(next_stage(self.layer, self.stages[-1], self.steps, (self.seed, len(self.stages))))
+
+    def end(self):
+        """Leaves the layer at the average, which is the last stage."""
+        self.layer.assign_theta(self.total / self.summed)
+        self._end_stage()
+
+    @property
+    def variables(self):
+        return [*self.trainer.variables, *self.noise.variables]
+
+    def memory(self):
+        """All else that a checkpoint must hold, as numbers, lists and dicts."""
+        names = ("stages", "history", "noise_phi", "discard", "total", "summed")
+        return {name: getattr(self, name) for name in names}
+
+    def recall(self, memory):
+        """Takes up what `memory` once gave; nothing where it is empty."""
+        if memory:
+            arrays = {name: np.asarray(memory[name], getattr(self, name).dtype) for name in ("noise_phi", "total")}
+            vars(self).update(memory | arrays | {"stages": [_recalled(*stage) for stage in memory["stages"]]})
+
+
+def _recalled(step, theta, log_partition, variance, link):
+    return Stage(step, np.asarray(theta, np.float32), log_partition, variance, link and Bridge(*link))
 
 
 def known_log_partition(layer):

@@ -1,0 +1,127 @@
+"""More than one replica: the GPUs of a machine, or the machines that TF_CONFIG names.
+
+Each replica works on its share of every minibatch; the gradients are summed and every process makes the same step.
+What a minibatch draws at random it draws in PIECES, each from a seed of its own, so that a fit is the same, but for
+rounding, however many replicas there are.
+"""
+
+import json
+import os
+import sys
+import threading
+from contextlib import contextmanager
+
+import tensorflow as tf
+
+from assignment.errors import UserError
+
+PIECES = 4  # of a minibatch: the most replicas there can be
+PATIENCE = 60.0  # seconds in which all workers must have come
+STRATEGIES = ("none", "mirrored", "multiworker")
+
+
+def make_strategy(name, patience=PATIENCE):
+    """The `tf.distribute.Strategy` of a name; None for "none".
+
+    "mirrored" takes all GPUs of this machine, "multiworker" is one of the worker processes that the environment
+    variable TF_CONFIG names, which must come into being before TensorFlow is used for anything else.
+
+    Raises:
+      UserError: TF_CONFIG is missing or wrong, or there are more replicas than pieces of a minibatch.
+    A worker that waits for the others for longer than `patience` seconds says so and ends its process with status 2.
+    """
+    if name == "none":
+        return None
+    if name == "mirrored":
+        strategy = tf.distribute.MirroredStrategy()
+    else:
+        workers = _workers()
+        with _deadline(patience, f"not all workers of TF_CONFIG ({', '.join(workers)}) came within {patience:g} s"):
+            strategy = tf.distribute.MultiWorkerMirroredStrategy()
+    if PIECES % strategy.num_replicas_in_sync:
+        raise UserError(f"a minibatch can be shared by 1, 2 or 4 replicas, not {strategy.num_replicas_in_sync}")
+    return strategy
+
+
+def is_chief(strategy):
+    """Whether this process is the one that writes the results."""
+    return strategy is None or getattr(strategy.cluster_resolver, "task_id", None) in (None, 0)
+
+
+@contextmanager
+def lost_workers():
+    """Turns what TensorFlow raises where another worker died into a UserError."""
+    try:
+        yield
+    except (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError) as error:
+        raise UserError("another worker died or left before the fit was done; start all workers again") from error
+
+
+def shareable(batch_size):
+    """A batch size of at least one image, rounded down to a multiple of PIECES where that is possible."""
+    return max(1, batch_size - batch_size % PIECES if batch_size >= PIECES else batch_size)
+
+
+def share(x):
+    """This replica's share of a minibatch x [B, ...], by number of pieces, and the share's size as a part of B.
+
+    ValueError where there are several replicas and B is not a multiple of PIECES.
+    """
+    context = tf.distribute.get_replica_context()
+    replica, replicas = context.replica_id_in_sync_group, context.num_replicas_in_sync
+    if replicas == 1:
+        return x, 1.0
+    if x.shape[0] % PIECES:
+        raise ValueError(f"a minibatch of {x.shape[0]} images cannot be shared: it must be a multiple of {PIECES}")
+    size = x.shape[0] // replicas
+    return x[replica * size : (replica + 1) * size], 1 / replicas
+
+
+def mean_over_pieces(loss, x, seed):
+    """The mean of loss(piece, seed of the piece) over this replica's pieces of a minibatch, weighted by their sizes.
+
+    Args:
+      x: this replica's share, [B, ...]; seed: that of the whole minibatch, a pair of integers.
+    """
+    context = tf.distribute.get_replica_context()
+    replica, replicas = context.replica_id_in_sync_group, context.num_replicas_in_sync
+    mine = PIECES // replicas
+    seeds = tf.random.split(seed, PIECES)[replica * mine : (replica + 1) * mine]
+    images, total = x.shape[0], 0.0
+    sizes = [images * (k + 1) // mine - images * k // mine for k in range(mine)]
+    for piece, size, own_seed in zip(tf.split(x, sizes), sizes, tf.unstack(seeds), strict=True):
+        if size:
+            total += size / images * loss(piece, own_seed)
+    return total
+
+
+def _workers():
+    try:
+        config = json.loads(os.environ["TF_CONFIG"])
+        workers, index = config["cluster"]["worker"], config["task"]["index"]
+        if config["task"]["type"] == "worker" and 0 <= index < len(workers):
+            return workers
+    except (KeyError, TypeError, ValueError):
+        pass
+    raise UserError(
+        "--strategy multiworker needs the environment variable TF_CONFIG, such as "
+        '{"cluster": {"worker": ["host1:2222", "host2:2222"]}, "task": {"type": "worker", "index": 0}}'
+    )
+
+
+@contextmanager
+def _deadline(seconds, complaint):
+    """Ends the process after so many seconds: TensorFlow waits for missing workers where nothing can interrupt it."""
+
+    def end():
+        print(
+            f"assignment: {complaint}; start them all, and see that their ports are open", file=sys.stderr, flush=True
+        )
+        os._exit(2)
+
+    timer = threading.Timer(seconds, end)
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
