@@ -93,6 +93,12 @@ def _add_fit_options(part):
     )
     part.add_argument("--optimizer", choices=("sgd", "rmsprop", "adam"), default="adam", help="for gradient training")
     part.add_argument("--seed", type=_natural, default=0, help="decides all randomness, of data and of training")
+    part.add_argument(
+        "--strategy",
+        choices=("none", "mirrored", "multiworker"),
+        default="none",
+        help="share each minibatch among all GPUs, or among the workers that TF_CONFIG names",
+    )
     part.add_argument("--output", default="reports", help="folder for results, figures and tables")
 
 

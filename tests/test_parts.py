@@ -14,8 +14,9 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 from conftest import random_layer
 
+from assignment.batches import second_moments
 from assignment.lattice.gaussian import LatticeGaussian
-from assignment.parts.exercise import Exercise, Settings, second_moments
+from assignment.parts.exercise import Exercise, Settings
 from assignment.parts.plan import KINDS, done, plan, run
 from assignment.parts.record import conditional_log_likelihood
 
@@ -32,10 +33,11 @@ def settings(tmp_path):
     return Settings(dataset="mnist_sample", output=str(tmp_path))
 
 
-def test_second_moments():
+def test_second_moments(monkeypatch):
+    monkeypatch.setattr("assignment.batches.CHUNK_BYTES", 7 * 24)
     images = np.random.default_rng(0).standard_normal((50, 3, 2)).astype(np.float32)
     flat = images.reshape(50, 6).astype(np.float64)
-    np.testing.assert_allclose(second_moments(images, chunk=7), flat.T @ flat / 50, atol=1e-6)
+    np.testing.assert_allclose(second_moments(images), flat.T @ flat / 50, atol=1e-6)
 
 
 @pytest.mark.parametrize("weights", ["shared", "per_edge"])

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from assignment.batches import second_moments
 from assignment.data import load_splits
 from assignment.estimators.maximum_likelihood import fisher_scoring, mean_log_likelihood
 from assignment.lattice.information import pool_moments
@@ -32,6 +33,7 @@ class Settings:
     coin_seed: int = 0
     log_partition: bool = False
     fresh: bool = False
+    strategy: str = "none"
 
 
 class Exercise:
@@ -40,9 +42,11 @@ class Exercise:
     Attributes:
       train, test: the preprocessed splits, see `assignment.data.Images`.
       second_moments, test_second_moments: E[xxᵀ] of either split, float64 [D, D]: all a Gaussian sees of the data.
+      strategy: a `tf.distribute.Strategy` for the training, or None.
     """
 
-    def __init__(self, settings):
+    def __init__(self, settings, strategy=None):
+        self.strategy = strategy
         self.train, self.test = load_splits(
             settings.dataset, seed=settings.seed, data_dir=settings.data_dir, idx_dir=settings.idx_dir
         )
@@ -88,13 +92,3 @@ class Exercise:
         start = time.perf_counter()
         history = fisher_scoring(layer, self.moments(layer))
         return layer, history, time.perf_counter() - start
-
-
-def second_moments(images, chunk=8192):
-    """E[xxᵀ] of images [N, H, W], float64 [D, D]; products in float32, sums of chunks in float64."""
-    flat = images.reshape(len(images), -1)
-    total = np.zeros([flat.shape[1]] * 2)
-    for start in range(0, len(flat), chunk):
-        part = flat[start : start + chunk]
-        total += part.T @ part
-    return total / len(flat)

@@ -3,8 +3,8 @@
 from assignment.parts.record import save
 
 
-def fit(exercise, settings, progress, part):
-    """Fits Λ by Fisher scoring."""
+def fit(exercise, settings, progress, part, checkpoint):
+    """Fits Λ by Fisher scoring, in seconds: too soon for a checkpoint."""
     layer, history, seconds = exercise.maximum_likelihood(settings.connectivity, settings.weights)
     return save(
         exercise,

@@ -1,11 +1,10 @@
 """Part `nce`: the hand-out's NCE with a fixed noise, and the telescoped one, from the same start."""
 
-import time
-
 import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from assignment.distribution import shareable
 from assignment.estimators import telescoping
 from assignment.estimators.nce import NCE, noise_ratio_from
 from assignment.estimators.telescoping import MovingNoise, TelescopedNCE, known_log_partition, telescope
@@ -35,21 +34,16 @@ def diagonal_noise(second_moments, size, variance="per_pixel", scale=1.0):
     return tfd.Independent(tfd.Normal(tf.zeros(size), deviations), 2, name="DiagonalNoise")
 
 
-def fit_fixed(exercise, settings, progress, part):
+def fit_fixed(exercise, settings, progress, part, checkpoint):
     """The hand-out's NCE, Steps 0 to 4."""
     layer = exercise.new_layer(settings.connectivity, settings.weights)
     noise = diagonal_noise(exercise.second_moments, exercise.size, settings.noise_variance, settings.noise_scale)
     ratio = noise_ratio_from(settings.eta)
     estimator = NCE(noise, ratio, known_log_partition(layer))
-    exact_steps, exact_values = [], []
 
     def observe(step, steps, loss):
-        if step == 1 or step % max(1, steps // EXACT_POINTS) == 0:
-            exact_steps.append(step)
-            exact_values.append(float(LatticeGaussian(layer).log_partition()))
         progress(step, steps, f"loss {loss:.4g}  c {float(estimator.log_partition):.1f}")
 
-    start = time.perf_counter()
     images = exercise.train.images
     history = fit(
         layer,
@@ -57,11 +51,14 @@ def fit_fixed(exercise, settings, progress, part):
         images,
         settings.optimizer,
         epochs=settings.epochs,
-        batch_size=max(1, min(BATCH, len(images) // 50)),
+        batch_size=shareable(min(BATCH, len(images) // 50)),
         seed=settings.seed,
         progress=observe,
+        snapshots=EXACT_POINTS,
+        checkpoint=checkpoint,
+        strategy=exercise.strategy,
     )
-    seconds = time.perf_counter() - start
+    seconds = checkpoint.seconds
     data, drawn = compare(estimator, LatticeGaussian(layer), exercise, settings.seed)
     confused = 0.5 * float(np.mean(data < np.log(ratio)) + np.mean(drawn > np.log(ratio)))
     words = (
@@ -76,8 +73,8 @@ def fit_fixed(exercise, settings, progress, part):
     arrays = {
         "loss": history["loss"],
         "learned_log_partition": history["log_partition"],
-        "exact_steps": exact_steps,
-        "exact_log_partition": exact_values,
+        "exact_steps": history["snapshot_steps"],
+        "exact_log_partition": [exact_log_partition(exercise, layer, theta) for theta in history["snapshots"]],
         "data_log_ratio": data,
         "noise_log_ratio": drawn,
     }
@@ -88,19 +85,25 @@ def fit_fixed(exercise, settings, progress, part):
     )  # fmt: skip
 
 
-def fit_telescoped(exercise, settings, progress, part):
+def fit_telescoped(exercise, settings, progress, part, checkpoint):
     """NCE with a moving noise, and log Z by the bridges between its stages."""
     layer = exercise.new_layer(settings.connectivity, settings.weights)
     ratio = noise_ratio_from(settings.eta)
 
     def observe(step, stages, spread, loss):
-        progress(step + 1, None, f"stage {stages}  spread {spread:.2f} nats  loss {loss:.3f}")
+        progress(step, None, f"stage {stages}  spread {spread:.2f} nats  loss {loss:.3f}")
 
-    start = time.perf_counter()
     stages, history = telescope(
-        layer, exercise.train.images, settings.optimizer, noise_ratio=ratio, seed=settings.seed, progress=observe
+        layer,
+        exercise.train.images,
+        settings.optimizer,
+        noise_ratio=ratio,
+        seed=settings.seed,
+        progress=observe,
+        checkpoint=checkpoint,
+        strategy=exercise.strategy,
     )
-    seconds = time.perf_counter() - start
+    seconds = checkpoint.seconds
     last = stages[-1]
     bridges = [stage.bridge for stage in stages[1:]]
     exact = [exact_log_partition(exercise, layer, stage.theta) for stage in stages]

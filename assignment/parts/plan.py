@@ -3,6 +3,7 @@
 from dataclasses import replace
 from functools import partial
 
+from assignment.checkpoint import Checkpoint
 from assignment.errors import UserError
 from assignment.parts import maximum_likelihood, nce, second
 from assignment.parts.record import fit_name_for, folder, request
@@ -35,16 +36,21 @@ def plan(part, settings):
     }[part](settings)
 
 
-def run(kind, part, exercise, settings):
+def run(kind, part, exercise, settings, checkpoint=None):
     """Trains and saves one fit."""
     with Progress(f"{kind} {settings.weights} {settings.connectivity}") as progress:
-        return KINDS[kind](exercise, settings, progress, part)
+        return KINDS[kind](exercise, settings, progress, part, checkpoint or Checkpoint())
+
+
+def planned_name(kind, settings):
+    """The name under which a kind of fit will be saved."""
+    estimator, _, variant = kind.partition("-")
+    return fit_name_for(estimator, variant or None, settings)
 
 
 def done(kind, part, exercise, settings):
     """The saved fit of this kind for just these settings and data; None where there is none that is whole."""
-    estimator, _, variant = kind.partition("-")
-    name = fit_name_for(estimator, variant or None, settings)
+    name = planned_name(kind, settings)
     try:
         fit = load_fit(folder(settings, exercise, part), name)
         fit.arrays  # noqa: B018  (reading them finds a damaged file)

@@ -1,16 +1,20 @@
 """From a part's name and options to its results, figures and table, and the words on the terminal."""
 
 import sys
-from dataclasses import fields
+import tempfile
+from contextlib import nullcontext
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 
 import tensorflow as tf
 
 from assignment.data import prepare
+from assignment.distribution import is_chief, make_strategy
 from assignment.parts import bench, report
 from assignment.parts.exercise import Exercise, Settings
-from assignment.parts.plan import done, plan, run
+from assignment.parts.plan import done, plan, planned_name, run
 from assignment.parts.second import flip
+from assignment.parts.unfinished import Unfinished
 from assignment.reporting.figures import draw_part
 from assignment.reporting.selection import part_fits
 from assignment.reporting.tables import tabulate_part
@@ -29,22 +33,42 @@ def run_part(part, options):
             print(f"{milliseconds:8.2f} ms  {what}")
         return
     settings = Settings(**{field.name: options[field.name] for field in fields(Settings) if field.name in options})
+    strategy = make_strategy(settings.strategy)
+    # Only one of several workers leaves anything behind; the others do the same where nobody looks.
+    with nullcontext(settings.output) if is_chief(strategy) else tempfile.TemporaryDirectory() as output:
+        _run(part, replace(settings, output=output), strategy)
+
+
+def _run(part, settings, strategy):
     Path(settings.output).mkdir(parents=True, exist_ok=True)
     tf.config.experimental.enable_op_determinism()  # The same seed gives the same bytes.
-    exercise = Exercise(settings)
+    exercise = Exercise(settings, strategy)
     say(f"{exercise.train.name}: {len(exercise.train.images)} training images, {exercise.train.source}")
     if part == "second":
         say("The coin (seed {}) fell {}: {}.".format(settings.coin_seed, *flip(settings.coin_seed)))
-    for kind, home, asked in plan(part, settings):
-        if part in RESUMED and not settings.fresh and done(kind, home, exercise, asked):
-            say(f"{kind} {asked.weights} {asked.connectivity}: there already")
-        else:
-            run(kind, home, exercise, asked)
     results = Path(settings.output) / "results" / exercise.train.name
-    if part == "report":
-        print(report.write(results, settings.output))
+    # Workers must do the same steps, and do not know what the others have finished.
+    fresh = settings.fresh or settings.strategy == "multiworker"
+    decisive = asdict(replace(settings, output="", fresh=False)) | {"sha256": exercise.train.sha256}
+    with Unfinished(results, part, decisive, fresh) as unfinished:
+        for kind, home, asked in plan(part, settings):
+            _fit(kind, home, asked, exercise, unfinished, keep=part in RESUMED and not fresh)
+        if not is_chief(strategy):
+            return
+        if part == "report":
+            print(report.write(results, settings.output))
+        else:
+            present(part, results, settings.output)
+
+
+def _fit(kind, home, settings, exercise, unfinished, keep):
+    """One planned fit, unless this run made it before it was killed, or any run did that may be kept."""
+    name = f"{home}-{planned_name(kind, settings)}"
+    if (keep or unfinished.has(name)) and done(kind, home, exercise, settings):
+        say(f"{kind} {settings.weights} {settings.connectivity}: there already")
     else:
-        present(part, results, settings.output)
+        run(kind, home, exercise, settings, unfinished.checkpoint(name))
+        unfinished.finish(name)
 
 
 def present(part, results, output):

@@ -1,7 +1,5 @@
 """Parts `cnce` and `sm`, the second estimators, and the coin of part `second` that chooses between them."""
 
-import time
-
 import numpy as np
 
 from assignment.estimators.following import fit_conditional_nce, fit_score_matching, scan_epsilon
@@ -16,14 +14,20 @@ def flip(coin_seed):
     return [("heads", "cnce"), ("tails", "sm")][int(np.random.default_rng(coin_seed).integers(2))]
 
 
-def conditional_nce(exercise, settings, progress, part, variant):
+def conditional_nce(exercise, settings, progress, part, checkpoint, variant):
     """Conditional NCE with isotropic or matched noise."""
     layer = exercise.new_layer(settings.connectivity, settings.weights)
-    start = time.perf_counter()
     result = fit_conditional_nce(
-        layer, exercise.train.images, variant, settings.optimizer, seed=settings.seed, progress=_words(progress)
+        layer,
+        exercise.train.images,
+        variant,
+        settings.optimizer,
+        seed=settings.seed,
+        progress=_words(progress),
+        checkpoint=checkpoint,
+        strategy=exercise.strategy,
     )
-    seconds = time.perf_counter() - start
+    seconds = checkpoint.seconds
     spread = "the identity" if variant == "isotropic" else "the present fit's covariance"
     facts = {
         "noise": {"words": f"Gaussian about each image, ε² times {spread}", "epsilon": result["epsilon"][-1]},
@@ -35,14 +39,20 @@ def conditional_nce(exercise, settings, progress, part, variant):
     return _save(exercise, settings, part, "cnce", variant, layer, result, seconds, facts, arrays)
 
 
-def score_matching(exercise, settings, progress, part, variant):
+def score_matching(exercise, settings, progress, part, checkpoint, variant):
     """Score matching, plain or preconditioned."""
     layer = exercise.new_layer(settings.connectivity, settings.weights)
-    start = time.perf_counter()
     result = fit_score_matching(
-        layer, exercise.train.images, variant, settings.optimizer, seed=settings.seed, progress=_words(progress)
+        layer,
+        exercise.train.images,
+        variant,
+        settings.optimizer,
+        seed=settings.seed,
+        progress=_words(progress),
+        checkpoint=checkpoint,
+        strategy=exercise.strategy,
     )
-    return _save(exercise, settings, part, "sm", variant, layer, result, time.perf_counter() - start, {}, {})
+    return _save(exercise, settings, part, "sm", variant, layer, result, checkpoint.seconds, {}, {})
 
 
 def _words(progress):
