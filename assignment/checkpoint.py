@@ -20,8 +20,7 @@ class Checkpoint:
     def __init__(self, folder=None, every=EVERY):
         self.folder = folder
         self.every = every
-        self._memory = _Memory()
-        self._manager = None
+        self._memory = self._manager = None
         self._began = self._kept = time.monotonic()
         self._before = 0.0
 
@@ -34,18 +33,22 @@ class Checkpoint:
         """Gives the variables their last kept values and returns the memory kept with them; {} where there is none."""
         if self.folder is None:
             return {}
-        checkpoint = tf.train.Checkpoint(variables=list(variables), memory=self._memory)
-        self._manager = tf.train.CheckpointManager(checkpoint, self.folder, max_to_keep=1)
         start = [tf.identity(variable) for variable in variables]
         try:
-            self._manager.restore_or_initialize()
+            self._open(variables).restore_or_initialize()
         except (tf.errors.OpError, ValueError, KeyError):  # Damaged: what is left of it is worth nothing.
             for variable, value in zip(variables, start, strict=True):
                 variable.assign(value)
-            self._memory.content = {}
             shutil.rmtree(self.folder)
+            self._open(variables)
         self._before = self._memory.content.pop("seconds", 0.0)
         return self._memory.content
+
+    def _open(self, variables):
+        self._memory = _Memory()
+        checkpoint = tf.train.Checkpoint(variables=list(variables), memory=self._memory)
+        self._manager = tf.train.CheckpointManager(checkpoint, self.folder, max_to_keep=1)
+        return self._manager
 
     def keep(self, memory, now=False):
         """Keeps the variables with `memory()`, a dict for JSON, if it is time to, or `now`."""
@@ -56,7 +59,8 @@ class Checkpoint:
 
 
 class _Memory(tf.train.experimental.PythonState):
-    content = {}
+    def __init__(self):
+        self.content = {}
 
     def serialize(self):
         return json.dumps(self.content, default=lambda array: array.tolist())
