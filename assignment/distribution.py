@@ -7,8 +7,8 @@ rounding, however many replicas there are.
 
 import json
 import os
-import sys
-import threading
+import socket
+import time
 from contextlib import contextmanager
 
 import tensorflow as tf
@@ -27,17 +27,16 @@ def make_strategy(name, patience=PATIENCE):
     variable TF_CONFIG names, which must come into being before TensorFlow is used for anything else.
 
     Raises:
-      UserError: TF_CONFIG is missing or wrong, or there are more replicas than pieces of a minibatch.
-    A worker that waits for the others for longer than `patience` seconds says so and ends its process with status 2.
+      UserError: TF_CONFIG is missing or wrong, another worker has not come within `patience` seconds, or a minibatch
+        has no even number of pieces for each replica.
     """
     if name == "none":
         return None
     if name == "mirrored":
         strategy = tf.distribute.MirroredStrategy()
     else:
-        workers = _workers()
-        with _deadline(patience, f"not all workers of TF_CONFIG ({', '.join(workers)}) came within {patience:g} s"):
-            strategy = tf.distribute.MultiWorkerMirroredStrategy()
+        _meet(*_workers(), patience)
+        strategy = tf.distribute.MultiWorkerMirroredStrategy()
     if PIECES % strategy.num_replicas_in_sync:
         raise UserError(f"a minibatch can be shared by 1, 2 or 4 replicas, not {strategy.num_replicas_in_sync}")
     return strategy
@@ -100,7 +99,7 @@ def _workers():
         config = json.loads(os.environ["TF_CONFIG"])
         workers, index = config["cluster"]["worker"], config["task"]["index"]
         if config["task"]["type"] == "worker" and 0 <= index < len(workers):
-            return workers
+            return workers, index
     except (KeyError, TypeError, ValueError):
         pass
     raise UserError(
@@ -109,19 +108,34 @@ def _workers():
     )
 
 
-@contextmanager
-def _deadline(seconds, complaint):
-    """Ends the process after so many seconds: TensorFlow waits for missing workers where nothing can interrupt it."""
+def _meet(workers, index, patience):
+    """Waits until every worker answers at its address, as TensorFlow would, but in a way that ends."""
+    deadline = time.monotonic() + patience
+    missing = [worker for k, worker in enumerate(workers) if k != index]
+    with _doorbell(workers[index]):
+        while missing:
+            missing = [worker for worker in missing if not _answers(worker)]
+            if missing and time.monotonic() > deadline:
+                raise UserError(
+                    f"no answer from the workers {', '.join(missing)} of TF_CONFIG within {patience:g} s; "
+                    "start them all, and see that their ports are open"
+                )
+            time.sleep(0.1)
 
-    def end():
-        print(
-            f"assignment: {complaint}; start them all, and see that their ports are open", file=sys.stderr, flush=True
-        )
-        os._exit(2)
 
-    timer = threading.Timer(seconds, end)
-    timer.start()
+def _doorbell(address):
+    """Listens at this worker's own address until its server does."""
+    port = int(address.rpartition(":")[2])
     try:
-        yield
-    finally:
-        timer.cancel()
+        return socket.create_server(("", port))
+    except OSError as error:
+        raise UserError(f"cannot listen at {address} of TF_CONFIG ({error.strerror}); choose another port") from error
+
+
+def _answers(address):
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=1).close()
+    except OSError:
+        return False
+    return True
