@@ -17,9 +17,10 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from assignment.estimators.nce import NCE, nce_loss
-from assignment.fit import Trainer, check_images, minibatches
-from assignment.lattice.information import moments_and_information
+from assignment.checks import image_stack, positive, trainable, whole
+from assignment.estimators.nce import NCE, check_noise_count, nce_loss
+from assignment.fit import Trainer, minibatches
+from assignment.lattice.information import moments_and_information, root
 
 STAGE_SPREAD = 1.5  # A stage ends when its log-ratio spreads this many nats over its noise: classes still overlap.
 NOISE_SPREAD = 0.05  # Within a stage the noise catches up with the fit when their log-ratio spreads this much.
@@ -77,7 +78,7 @@ class TelescopedNCE(NCE):
 
     def loss(self, model, x, seed):
         """−J on images x [B, H, W]."""
-        drawn = self.noise.sample(round(x.shape[0] * self.noise_ratio), seed)
+        drawn = self.noise.sample(max(1, round(x.shape[0] * self.noise_ratio)), seed)
         return nce_loss(self.log_ratio(model, x), self.log_ratio(model, drawn), self.noise_ratio)
 
 
@@ -118,14 +119,20 @@ def telescope(layer, images, optimizer="adam", *, noise_ratio=1.0, passes=None, 
       and `halvings` and `passes`.
 
     Raises:
-      ValueError: the start is not diagonal, or bad images. ArithmeticError: the fit failed or did not settle.
+      ValueError: bad arguments, such as a start that is not diagonal. ArithmeticError: the fit failed or did not
+        settle.
     """
-    images = check_images(images)
-    batch_size = max(1, min(batch_size, len(images) // 50))
+    whole("seed", seed)
+    images = image_stack(images)
+    trainable(layer, images)
+    batch_size = max(1, min(whole("batch_size", batch_size, least=1), len(images) // 50))
     pass_length = len(images) // batch_size
+    check_noise_count(positive("noise_ratio", noise_ratio), batch_size, layer.pixels)
     if passes is None:
         enough = min(layer.theta.shape[0] / (2 * TOLERANCE * len(images)), 1 / SHARE)
         passes = math.ceil(enough / noise_ratio)
+    if whole("passes", passes, least=1) * pass_length > MAX_STEPS:
+        raise ValueError(f"passes must be fewer: {passes} of {pass_length} steps are more than {MAX_STEPS} in all")
     last_reach = min(REACH, max(LAST_REACH, LAST_STEP * math.sqrt(layer.theta.shape[0])))
     start = known_log_partition(layer)
     noise = MovingNoise(layer, start)
@@ -177,7 +184,7 @@ def known_log_partition(layer):
 def whiten(trainer):
     """Centres a trainer on its present Gaussian, in that Gaussian's own Fisher information."""
     moments, information = moments_and_information(trainer.layer)
-    trainer.centre(np.linalg.cholesky(information), -0.5 * moments)
+    trainer.centre(root(information), -0.5 * moments)
 
 
 def next_stage(layer, stage, step, seed):
@@ -250,7 +257,7 @@ def _sigmoid(x):
 def _log_ratio(layer, theta, difference, count, seed):
     """f_upper − f_lower on `count` exact draws of N(0, Λ(θ)⁻¹), float64 [count]."""
     present = layer.theta.numpy()
-    layer.theta.assign(theta)
+    layer.assign_theta(theta)
     factor = single_precision_sampler(layer)
     layer.theta.assign(present)
     chunks = [
