@@ -5,6 +5,8 @@ The public names are imported when first asked for, so that `python -m assignmen
 
 import importlib
 
+from assignment.errors import did_you_mean
+
 _HOME = {
     "load_images": "assignment.data",
     "StencilPrecision": "assignment.lattice.precision",
@@ -20,5 +22,5 @@ __all__ = list(_HOME)
 
 def __getattr__(name):
     if name not in _HOME:
-        raise AttributeError(f"module 'assignment' has no attribute {name!r}")
+        raise AttributeError(f"module 'assignment' has no attribute {name!r}{did_you_mean(name, _HOME)}")
     return getattr(importlib.import_module(_HOME[name]), name)

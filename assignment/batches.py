@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from assignment.checks import image_stack
+
 CHUNK_BYTES = 2**25
 
 
@@ -47,14 +49,7 @@ def as_images(images):
     """
     if hasattr(images, "minibatches"):
         return images
-    images = np.asarray(images)
-    if images.ndim != 3 or not images.size:
-        raise ValueError(f"images must be a non-empty array [N, H, W], not one of shape {images.shape}")
-    if not np.issubdtype(images.dtype, np.floating):
-        raise ValueError(f"images must be floating point, not {images.dtype}")
-    if not np.isfinite(images).all():
-        raise ValueError("images must be finite: some pixels are NaN or infinite")
-    return ArrayImages(images.astype(np.float32, copy=False))
+    return ArrayImages(image_stack(images))
 
 
 def second_moments(images):

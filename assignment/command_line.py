@@ -5,7 +5,7 @@ import math
 import os
 import sys
 
-from assignment.errors import UserError
+from assignment.errors import UserError, did_you_mean
 
 LONGEST = 500  # characters of a complaint
 PARTS = {
@@ -31,7 +31,7 @@ def main(arguments=None):
         run_part(options.part, vars(options))
     except (UserError, ValueError, TypeError) as error:
         return _complain(error, 2)
-    except ArithmeticError as error:
+    except (ArithmeticError, RuntimeError) as error:
         return _complain(error, 1)
     except OSError as error:
         return _complain(f"{error.filename or 'a file'}: {error.strerror or error}; choose another --output", 2)
@@ -48,7 +48,7 @@ def _complain(error, status):
 
 def parser():
     """The argparse parser of all parts."""
-    top = argparse.ArgumentParser(
+    top = _Parser(
         prog="python -m assignment",
         description="Models noisy MNIST images as a Gaussian on a lattice of pixels and estimates its precision Λ.",
         epilog="Results, figures and tables are left in --output, `reports` by default.",
@@ -71,6 +71,25 @@ def parser():
         if name in ("bonus8", "report"):
             part.add_argument("--fresh", action="store_true", help="train again what is there already")
     return top
+
+
+class _Parser(argparse.ArgumentParser):
+    """Complains in one line, and suggests the name that was meant."""
+
+    def error(self, message):
+        self.exit(_complain(f"{message} ({self.prog} --help)", 2))
+
+    def parse_known_args(self, args=None, namespace=None):
+        options, rest = super().parse_known_args(args, namespace)
+        if rest:
+            known = [option for action in self._actions for option in action.option_strings]
+            self.error(f"unknown argument {rest[0]!r}{did_you_mean(rest[0].partition('=')[0], known)}")
+        return options, rest
+
+    def _check_value(self, action, value):
+        if action.choices is not None and value not in action.choices:
+            words = f"must be one of {', '.join(map(str, action.choices))}, not {value!r}"
+            raise argparse.ArgumentError(action, words + did_you_mean(value, action.choices))
 
 
 class _Help(argparse.ArgumentDefaultsHelpFormatter):

@@ -1,4 +1,6 @@
-"""The one error that is the user's to mend."""
+"""The one error that is the user's to mend, and the hint that mends a mistyped name."""
+
+import difflib
 
 
 class UserError(ValueError):
@@ -6,3 +8,9 @@ class UserError(ValueError):
 
     The command line prints it without a traceback and exits with status 2.
     """
+
+
+def did_you_mean(word, known):
+    """ "; did you mean 'adam'?" with the known name nearest to `word`; "" where none is near."""
+    nearest = difflib.get_close_matches(str(word).lower(), [str(name) for name in known], n=1)
+    return f"; did you mean {nearest[0]!r}?" if nearest else ""

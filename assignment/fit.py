@@ -8,9 +8,12 @@ import tensorflow as tf
 
 from assignment.batches import as_images
 from assignment.checkpoint import Checkpoint
+from assignment.checks import positive, trainable, whole
 from assignment.distribution import lost_workers, share
+from assignment.errors import did_you_mean
 from assignment.lattice.gaussian import as_gaussian
 from assignment.lattice.information import independent_information
+from assignment.lattice.precision import StencilPrecision
 
 OPTIMIZERS = {"sgd": keras.optimizers.SGD, "rmsprop": keras.optimizers.RMSprop, "adam": keras.optimizers.Adam}
 
@@ -27,9 +30,10 @@ def make_optimizer(optimizer, weights, reach, learning_rate=None):
     if isinstance(optimizer, keras.optimizers.Optimizer):
         return optimizer
     if optimizer not in OPTIMIZERS:
-        raise ValueError(f"optimizer must be one of {', '.join(OPTIMIZERS)} or a Keras optimizer, not {optimizer!r}")
+        words = f"optimizer must be one of {', '.join(OPTIMIZERS)} or a Keras optimizer, not {optimizer!r}"
+        raise ValueError(words + did_you_mean(optimizer, OPTIMIZERS))
     default = 0.5 if optimizer == "sgd" else reach / math.sqrt(weights)
-    return OPTIMIZERS[optimizer](default if learning_rate is None else learning_rate)
+    return OPTIMIZERS[optimizer](default if learning_rate is None else positive("learning_rate", learning_rate))
 
 
 class Trainer:
@@ -53,6 +57,10 @@ class Trainer:
     def __init__(self, model, estimator, optimizer, reach=0.75, learning_rate=None, *, diagonal=False, strategy=None):
         self.model = as_gaussian(model)
         self.layer = self.model.precision
+        if not isinstance(self.layer, StencilPrecision):
+            raise TypeError(f"model must hold a StencilPrecision to be trained, not a {type(self.layer).__name__}")
+        if isinstance(estimator, type) or not callable(getattr(estimator, "loss", None)):
+            raise TypeError(f"estimator must be an object with loss(model, x, seed), not {estimator!r:.60}")
         self.estimator = estimator
         self.strategy = strategy or tf.distribute.get_strategy()
         self.theta = self.layer.theta.value
@@ -197,9 +205,14 @@ def fit(
       ValueError: bad arguments. ArithmeticError: the loss or its gradient was not finite.
     """
     images, checkpoint = as_images(images), checkpoint or Checkpoint()
-    batch_size = min(batch_size, len(images))
+    whole("epochs", epochs, least=1)
+    whole("seed", seed)
+    batch_size = min(whole("batch_size", batch_size, least=1), len(images))
     steps = len(images) // batch_size * epochs
     trainer = Trainer(model, estimator, optimizer, learning_rate=learning_rate, diagonal=True, strategy=strategy)
+    trainable(trainer.layer, images)
+    # Outside the graph, an estimator's complaints are clear.
+    estimator.loss(trainer.model, images.take(batch_size), tf.constant([seed, 0]))
     information, mean = independent_information(trainer.layer)
     trainer.centre(np.sqrt(information), mean)
     reach = float(trainer.reach)

@@ -27,33 +27,6 @@ def test_help_names_every_part(capsys):
     assert stop.value.code == 0 and all(part in text for part in PARTS)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        ([], "PART"),
-        (["nec"], "invalid choice"),
-        (["nce", "--weights", "per-edge"], "invalid choice"),
-        (["nce", "--connectivity", "6"], "invalid choice"),
-        (["nce", "--optimizer", "adma"], "invalid choice"),
-        (["nce", "--eta", "1"], "strictly between 0 and 1"),
-        (["nce", "--eta", "none"], "strictly between 0 and 1"),
-        (["nce", "--seed", "-1"], "whole number from 0"),
-        (["nce", "--seed", "1.5"], "whole number from 0"),
-        (["nce", "--epochs", "0"], "whole number above 0"),
-        (["nce", "--noise-scale", "-2"], "a number above 0"),
-        (["nce", "--noise-scale", "inf"], "a number above 0"),
-        (["second", "--coin-seed", "heads"], "whole number"),
-        (["ml", "--fresh"], "unrecognized"),
-    ],
-)
-def test_bad_usage_is_two_and_says_why(arguments, words, capsys):
-    with pytest.raises(SystemExit) as stop:
-        main(arguments)
-    assert stop.value.code == 2
-    error = capsys.readouterr().err
-    assert words in error and "Traceback" not in error
-
-
 def test_bad_data_is_two_and_one_line(tmp_path):
     done = run("ml", "--idx-dir", str(tmp_path / "nowhere"), "--output", str(tmp_path / "out"))
     assert done.returncode == 2

@@ -132,9 +132,9 @@ def test_bad_arguments():
         with pytest.raises(ValueError, match="noise_ratio must be an even number"):
             ConditionalNCE(noise, noise_ratio=ratio)
     for target in (0.0, 0.7):
-        with pytest.raises(ValueError, match="target must lie between 0 and log 2"):
+        with pytest.raises(ValueError, match="target must be between 0 and log 2"):
             ConditionalNCE(noise).tune(lattice(dtype="float32"), tf.zeros([1, 5, 4]), SEED, target)
-    with pytest.raises(ValueError, match="variant must be matched or isotropic"):
+    with pytest.raises(ValueError, match="variant must be one of matched, isotropic"):
         fit_conditional_nce(lattice(dtype="float32"), np.ones([9, 5, 4], "f4"), "white")
 
 

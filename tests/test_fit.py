@@ -78,7 +78,7 @@ def test_a_loss_that_is_not_finite_is_an_error_and_leaves_the_weights():
     layer = random_layer(4, "shared", 4, 4, dtype="float32")
     before = layer.theta.numpy()
     with pytest.raises(ArithmeticError, match="no longer finite"):
-        fit(layer, Hopeless(np.zeros(3)), np.zeros((4, 4, 4), np.float32))
+        fit(layer, Hopeless(np.zeros(3)), np.ones((4, 4, 4), np.float32))
     np.testing.assert_array_equal(layer.theta, before)
 
 
@@ -108,7 +108,7 @@ def test_an_optimizer_instance_is_used_as_it_is():
     layer = random_layer(4, "shared", 4, 4, dtype="float32")
     optimizer = keras.optimizers.SGD(0.0)
     before = layer.theta.numpy()
-    fit(layer, Pull(np.zeros(3)), np.zeros((4, 4, 4), np.float32), optimizer, epochs=1)
+    fit(layer, Pull(np.zeros(3)), np.ones((4, 4, 4), np.float32), optimizer, epochs=1)
     np.testing.assert_array_equal(layer.theta, before)
 
 
@@ -130,4 +130,4 @@ def test_bad_images(images, words):
 def test_unknown_optimizer():
     layer = random_layer(4, "shared", 4, 4, dtype="float32")
     with pytest.raises(ValueError, match="optimizer must be one of sgd, rmsprop, adam"):
-        fit(layer, Pull(np.zeros(3)), np.zeros((4, 4, 4), np.float32), "adma")
+        fit(layer, Pull(np.zeros(3)), np.ones((4, 4, 4), np.float32), "adma")

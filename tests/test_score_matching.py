@@ -176,5 +176,5 @@ def test_plain_fit_is_held_on_the_border_and_says_so():
 
 
 def test_bad_variant():
-    with pytest.raises(ValueError, match="variant must be preconditioned or plain"):
+    with pytest.raises(ValueError, match="variant must be one of preconditioned, plain"):
         fit_score_matching(lattice(dtype="float32"), np.ones([9, 5, 4], "f4"), "white")

@@ -4,7 +4,6 @@ TensorFlow and tensorflow-datasets are imported where they are used: what needs 
 """
 
 import contextlib
-import difflib
 import io
 import logging
 import re
@@ -17,7 +16,7 @@ from assignment.data import network
 from assignment.data.network import Unavailable
 from assignment.data.raw import RawImages
 from assignment.data.store import publish, unwritable, workshop
-from assignment.errors import UserError
+from assignment.errors import UserError, did_you_mean
 
 _ORIGIN_FILE = "origin.txt"
 _BATCH = 1000
@@ -281,5 +280,4 @@ def _reason(error):
 
 
 def _suggestion(word, known):
-    nearest = difflib.get_close_matches(word, known, n=1)
-    return f"; did you mean {nearest[0]!r}?" if nearest else "; the catalogue of tensorflow-datasets lists the names"
+    return did_you_mean(word, known) or "; the catalogue of tensorflow-datasets lists the names"

@@ -9,6 +9,7 @@ import math
 
 import tensorflow as tf
 
+from assignment.checks import image_shape, number, positive, whole
 from assignment.lattice.gaussian import LatticeGaussian, as_gaussian
 from assignment.lattice.operator import LinearOperatorLattice
 from assignment.lattice.precision import StencilPrecision
@@ -45,12 +46,12 @@ class ConditionalNCE:
     trainable_variables = ()
 
     def __init__(self, noise, epsilon=0.05, noise_ratio=256):
-        if not (math.isfinite(epsilon) and epsilon > 0):
-            raise ValueError(f"epsilon must be a positive number, not {epsilon}")
-        if noise_ratio < 2 or noise_ratio % 2:
+        if not isinstance(noise, LatticeGaussian) or noise.location is not None:
+            raise TypeError(f"noise must be a LatticeGaussian without a mean, not {noise!r:.60}")
+        if whole("noise_ratio", noise_ratio) < 2 or noise_ratio % 2:
             raise ValueError(f"noise_ratio must be an even number of noise images, not {noise_ratio}")
         self.noise = noise
-        self.epsilon = tf.Variable(epsilon, dtype=noise.dtype, trainable=False, name="epsilon")
+        self.epsilon = tf.Variable(positive("epsilon", epsilon), dtype=noise.dtype, trainable=False, name="epsilon")
         self.noise_ratio = noise_ratio
 
     def conditional(self, x):
@@ -75,8 +76,7 @@ class ConditionalNCE:
 
         The paper's rule is to enlarge ε until the loss is well below its limit at ε → 0, log 2, and not yet saturated.
         """
-        if not 0 < target < UNDECIDED:
-            raise ValueError(f"target must lie between 0 and log 2, the loss of a flat energy, not {target}")
+        number("target", target, 0, UNDECIDED, "between 0 and log 2, the loss of a flat energy")
         slope, bend = _slope_and_bend(as_gaussian(model), x, self.displacements(seed))
         self.epsilon.assign(_tuned_epsilon(slope, bend, tf.cast(target, slope.dtype)))
 
@@ -93,6 +93,7 @@ def log_ratio(model, x, displacement):
 
 def _slope_and_bend(model, x, displacement):
     """d·∇f_θ(x), [B, n], and ½dᵀΛd, [n]: f_θ(x) − f_θ(x ± d) = ½dᵀΛd ∓ d·∇f_θ(x)."""
+    image_shape(displacement, *model.event_shape, name="displacement")
     score, flat = (tf.reshape(images, [-1, model.pixels]) for images in (model.score(x), displacement))
     columns = tf.linalg.matrix_transpose(flat)
     return score @ columns, 0.5 * tf.reduce_sum(columns * model.operator().matmul(columns), axis=0)

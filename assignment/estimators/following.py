@@ -10,13 +10,14 @@ import tensorflow as tf
 
 from assignment.batches import as_images, second_moments
 from assignment.checkpoint import Checkpoint
+from assignment.checks import array, image_shape, one_of, positive, trainable, whole
 from assignment.distribution import shareable
 from assignment.estimators.conditional_nce import TARGET, ConditionalNCE, isotropic_noise
 from assignment.estimators.maximum_likelihood import mean_log_likelihood
 from assignment.estimators.score_matching import ScoreMatching, closed_form
 from assignment.fit import Trainer
 from assignment.lattice.gaussian import LatticeGaussian
-from assignment.lattice.information import covariance, fisher_information, pool_moments
+from assignment.lattice.information import covariance, fisher_information, pool_moments, root
 
 REACH = 0.75  # The longest step, in nats of spread; it shrinks to nothing over the run.
 WHITEN_AFTER = 2.0  # New coordinates, by the present fit's Fisher information, after so many nats of spread.
@@ -28,6 +29,7 @@ SETTLED = 1.0  # In a settled run the averages over its third and last quarter a
 CONVERGED = "converged"
 NOT_SETTLED = "not settled: the average over the last steps still moves"
 ON_BORDER = "ended on the border of positive definiteness: the unconstrained optimum is not positive definite"
+UNDETERMINED = "not known to be the optimum: these images leave the unconstrained one undetermined"
 
 
 def fit_conditional_nce(
@@ -61,12 +63,13 @@ def fit_conditional_nce(
       `drift` (how far the average still moved, nats), `halvings` (steps shortened to stay positive definite) and
       `min_eigenvalue` of Λ. Where the noise is isotropic also `optimum_min_eigenvalue`, of the unconstrained optimum at
       ε → 0 (plain score matching's, in closed form), and the losses `loss_at_fit` and `loss_at_optimum`: a lower one
-      beyond the border means that no Λ inside is the optimum.
+      beyond the border means that no Λ inside is the optimum. They are left out where the images leave that optimum
+      undetermined; the status says so.
 
     Raises:
       ValueError: bad arguments. ArithmeticError: the loss or its gradient was not finite.
     """
-    images = as_images(images)
+    images = _checked(layer, images, steps, batch_size, seed)
     estimator = ConditionalNCE(_noise(layer, variant), noise_ratio=noise_ratio)
 
     def renew(trainer, x, seed):
@@ -102,10 +105,8 @@ def fit_score_matching(
     Returns:
       As `fit_conditional_nce`, without `epsilon`; "plain" here is what "isotropic" is there.
     """
-    images = as_images(images)
-    if variant not in ("preconditioned", "plain"):
-        raise ValueError(f"variant must be preconditioned or plain, not {variant!r}")
-    plain = variant == "plain"
+    images = _checked(layer, images, steps, batch_size, seed)
+    plain = one_of("variant", variant, ("preconditioned", "plain")) == "plain"
     preconditioner = None if plain else tf.Variable(tf.eye(layer.pixels), trainable=False)
     estimator = ScoreMatching(preconditioner)
 
@@ -132,11 +133,14 @@ def scan_epsilon(layer, images, held_out, variant="matched", optimizer="adam", *
       {`epsilon`, `epsilon_loss`, `epsilon_held_out`}: ε, the mean loss over the last third of the steps, and the exact
       held-out log-likelihood in nats per image; three arrays of equal length.
     """
-    images, start = as_images(images), layer.theta.numpy()
+    images, held_out = _checked(layer, images, steps, 1, seed), as_images(held_out)
+    image_shape(held_out.take(1), layer.height, layer.width, "held_out")
+    start = layer.theta.numpy()
     estimator = ConditionalNCE(_noise(layer, variant))
     estimator.tune(layer, images.take(512), tf.constant([seed, 0]))
     moments = pool_moments(layer, second_moments(held_out))
-    epsilon = float(estimator.epsilon) * np.asarray(np.geomspace(1 / 8, 4, 6) if factors is None else factors)
+    factors = np.geomspace(1 / 8, 4, 6) if factors is None else [positive("factors", factor) for factor in factors]
+    epsilon = float(estimator.epsilon) * np.asarray(factors)
     losses, likelihoods = [], []
 
     def renew(*_):
@@ -152,12 +156,18 @@ def scan_epsilon(layer, images, held_out, variant="matched", optimizer="adam", *
     return {"epsilon": epsilon, "epsilon_loss": np.array(losses), "epsilon_held_out": np.array(likelihoods)}
 
 
+def _checked(layer, images, steps, batch_size, seed):
+    whole("steps", steps, least=4)
+    whole("batch_size", batch_size, least=1)
+    whole("seed", seed)
+    images = as_images(images)
+    trainable(layer, images)
+    return images
+
+
 def _noise(layer, variant):
-    if variant == "matched":
-        return LatticeGaussian(layer)
-    if variant == "isotropic":
-        return isotropic_noise(layer.height, layer.width)
-    raise ValueError(f"variant must be matched or isotropic, not {variant!r}")
+    matched = one_of("variant", variant, ("matched", "isotropic")) == "matched"
+    return LatticeGaussian(layer) if matched else isotropic_noise(layer.height, layer.width)
 
 
 def _cnce_curvature(layer, estimator, variant):
@@ -184,8 +194,6 @@ class Descent:
     def __init__(
         self, layer, estimator, optimizer, renew, renew_every, steps, seed, strategy=None, watched=None, kept=()
     ):
-        if steps < 4:
-            raise ValueError(f"steps must be at least 4, not {steps}")
         self.layer, self.optimizer, self.renew, self.renew_every = layer, optimizer, renew, renew_every
         self.steps, self.seed, self.watched = steps, seed, watched or {}
         self.trainer = Trainer(layer, estimator, optimizer, reach=REACH, strategy=strategy)
@@ -217,7 +225,7 @@ class Descent:
     def _step(self, step, x):
         memory, trainer = self.memory, self.trainer
         if step == 0 or trainer.spread() > WHITEN_AFTER:
-            trainer.centre(np.linalg.cholesky(fisher_information(self.layer)))
+            trainer.centre(root(fisher_information(self.layer)))
         if step % self.renew_every == 0:
             memory["curvature"] = self.renew(trainer, x, tf.constant([self.seed + 1, step]))
         _shorten_steps(trainer, self.optimizer, 1 - step / self.steps, memory["curvature"])
@@ -262,9 +270,13 @@ def _assign_average(layer, theta):
 
 def _evidence(layer, estimator, images):
     """Whether the optimum that a fit with M = I, or with isotropic noise, pursues is outside the cone."""
+    try:
+        optimum = array("optimum", closed_form(layer, second_moments(images)), layer.theta.shape, np.float32)
+    except (ArithmeticError, ValueError):
+        return {"status": UNDETERMINED}
     x, seed, fitted = images.take(2048), tf.constant([0, 0]), layer.theta.numpy()
     loss_at_fit = float(estimator.loss(layer, x, seed))
-    layer.theta.assign(closed_form(layer, second_moments(images)))
+    layer.theta.assign(optimum)
     inside = bool(layer.operator().positive_definite())
     evidence = {
         "optimum_min_eigenvalue": float(layer.operator().min_eigenvalue()),
@@ -272,4 +284,6 @@ def _evidence(layer, estimator, images):
         "loss_at_optimum": float(estimator.loss(layer, x, seed)),
     }
     layer.theta.assign(fitted)
+    if not np.isfinite(list(evidence.values())).all():
+        return {"status": UNDETERMINED}
     return evidence if inside else evidence | {"status": ON_BORDER}

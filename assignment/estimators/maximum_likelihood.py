@@ -3,6 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
+from assignment.checks import array, positive, varying, whole
 from assignment.lattice.gaussian import as_gaussian
 from assignment.lattice.information import moments_and_information
 
@@ -40,21 +41,33 @@ def fisher_scoring(layer, moments, tolerance=1e-4, max_iterations=50):
       The mean log-likelihood after each iteration, nats per image.
 
     Raises:
-      RuntimeError: the maximum was not reached (as for constant pixels, whose likelihood is unbounded).
+      ValueError: bad arguments, or pixels that are zero in every image, whose likelihood is unbounded.
+      RuntimeError: the maximum was not reached, or there is none.
     """
+    moments = array("moments", moments, layer.theta.shape)
+    varying(moments[: layer.group_sizes[0]])
+    positive("tolerance", tolerance)
+    whole("max_iterations", max_iterations, least=1)
     history = [mean_log_likelihood(layer, moments)]
     for _ in range(max_iterations):
         expected, information = moments_and_information(layer)
         gradient = 0.5 * (expected - moments)
-        step = np.linalg.solve(information, gradient)  # LAPACK: TensorFlow's solvers use one core.
+        step = _solve(information, gradient)
         to_gain = 0.5 * gradient @ step
-        if to_gain < ROUNDING * abs(history[-1]):
+        if abs(to_gain) < ROUNDING * abs(history[-1]):
             layer.assign_theta(layer.theta.numpy() + step)
             return history
         history.append(_backtrack(layer, moments, step, history[-1]))
         if to_gain < tolerance:
             return history
     raise RuntimeError(f"maximum likelihood did not converge: {to_gain:.2g} nats per image still to gain")
+
+
+def _solve(information, gradient):
+    try:
+        return np.linalg.solve(information, gradient)  # LAPACK: TensorFlow's solvers use one core.
+    except np.linalg.LinAlgError:
+        raise RuntimeError("maximum likelihood did not converge: the Fisher information became singular") from None
 
 
 def _backtrack(layer, moments, step, before):

@@ -4,8 +4,12 @@ import math
 
 import tensorflow as tf
 
+from assignment.checks import image_shape, number, positive
 from assignment.distribution import mean_over_pieces
 from assignment.lattice.gaussian import as_gaussian
+
+FEWEST = 0.01  # noise images of an average minibatch: with fewer, the coins are thrown for ever until one is there
+MOST_BYTES = 2**32  # of a minibatch's noise images: with more, the machine gives up before the fit does
 
 
 def nce_loss(data_log_ratio, noise_log_ratio, noise_ratio):
@@ -29,9 +33,17 @@ def undecided_loss(noise_ratio):
 
 def noise_ratio_from(eta):
     """ν = 1/η − 1; ValueError unless 0 < η < 1."""
-    if not 0 < eta < 1:
-        raise ValueError(f"eta, the probability of drawing data, must lie strictly between 0 and 1, not {eta}")
-    return 1 / eta - 1
+    return 1 / number("eta, the probability of drawing data,", eta, 0, 1, "strictly between 0 and 1") - 1
+
+
+def check_noise_count(noise_ratio, batch_size, pixels):
+    """ValueError unless ν·B noise images of so many pixels are some, and not more than memory holds."""
+    count = noise_ratio * batch_size
+    if not FEWEST <= count <= MOST_BYTES / (4 * pixels):
+        raise ValueError(
+            f"noise_ratio must suit the minibatches: {noise_ratio:.3g} means {count:.3g} noise images of {pixels} "
+            f"pixels to every {batch_size} images, too {'few' if count < FEWEST else 'many'}"
+        )
 
 
 class NCE:
@@ -44,12 +56,13 @@ class NCE:
     """
 
     def __init__(self, noise, noise_ratio=1.0, log_partition=None):
-        if not (math.isfinite(noise_ratio) and noise_ratio > 0):
-            raise ValueError(f"noise_ratio must be a positive number, not {noise_ratio}")
+        self.noise_ratio = positive("noise_ratio", noise_ratio)
+        if not (hasattr(noise, "log_prob") and hasattr(noise, "sample")):
+            raise TypeError(f"noise must be a distribution on images [H, W], not a {type(noise).__name__}")
         self.noise = noise
-        self.noise_ratio = float(noise_ratio)
         if log_partition is None:
             log_partition = -noise.log_prob(tf.zeros(noise.event_shape, noise.dtype))
+        log_partition = number("log_partition", log_partition)
         self.log_partition = tf.Variable(tf.cast(log_partition, tf.float32), name="log_partition")
         self.trainable_variables = (self.log_partition,)
 
@@ -63,6 +76,10 @@ class NCE:
         z is drawn (1 + ν)B times with P(z = 0) = η; each z = 0 picks a random image of the minibatch, each z = 1 draws
         one from p_n. `seed` is a pair of integers. A minibatch is worked in pieces, see `assignment.distribution`.
         """
+        image_shape(x, *as_gaussian(model).event_shape)
+        if not self.noise.event_shape.is_compatible_with(x.shape[1:]):
+            raise ValueError(f"noise must be on images of shape {tuple(x.shape[1:])}, not {self.noise.event_shape}")
+        check_noise_count(self.noise_ratio, x.shape[0], x.shape[1] * x.shape[2])
         return mean_over_pieces(lambda piece, own_seed: self.loss_of_piece(model, piece, own_seed), x, seed)
 
     def loss_of_piece(self, model, x, seed):

@@ -10,6 +10,7 @@ import itertools
 import numpy as np
 import tensorflow as tf
 
+from assignment.checks import array
 from assignment.lattice.gaussian import as_gaussian
 from assignment.lattice.information import pool_moments
 from assignment.lattice.stencil import weight_pixels
@@ -25,6 +26,8 @@ class ScoreMatching:
     trainable_variables = ()
 
     def __init__(self, preconditioner=None):
+        if preconditioner is not None:
+            check_preconditioner(preconditioner)
         self.preconditioner = preconditioner
 
     def loss(self, model, x, seed=None):
@@ -33,9 +36,25 @@ class ScoreMatching:
         score = tf.reshape(model.score(x), [-1, model.pixels])
         if self.preconditioner is None:
             return 0.5 * tf.reduce_mean(tf.reduce_sum(score**2, axis=-1)) - model.operator().trace()
-        preconditioner = tf.convert_to_tensor(self.preconditioner)
+        preconditioner = tf.cast(self.preconditioner, score.dtype)
+        if preconditioner.shape != [model.pixels] * 2:
+            raise ValueError(f"preconditioner must have shape [D, D], D = {model.pixels}, not {preconditioner.shape}")
         squares = tf.reduce_sum(score * (score @ preconditioner), axis=-1)
         return 0.5 * tf.reduce_mean(squares) - tf.linalg.trace(model.operator().matmul(preconditioner))
+
+
+def check_preconditioner(preconditioner):
+    """Refuses what is not a symmetric positive definite matrix."""
+    shape = np.shape(preconditioner)
+    if len(shape) != 2 or shape[0] != shape[1]:
+        raise ValueError(f"preconditioner must be a matrix [D, D], not of shape {shape}")
+    matrix = array("preconditioner", preconditioner, shape)
+    if not np.allclose(matrix, matrix.T, rtol=1e-5, atol=1e-6 * np.abs(matrix).max()):
+        raise ValueError("preconditioner must be symmetric; this matrix is not")
+    try:
+        np.linalg.cholesky(matrix)
+    except np.linalg.LinAlgError:
+        raise ValueError("preconditioner must be positive definite; this matrix is not") from None
 
 
 def closed_form(layer, second_moments, preconditioner=None):
@@ -47,10 +66,21 @@ def closed_form(layer, second_moments, preconditioner=None):
       layer: says how θ makes Λ; its own θ is not used.
       second_moments: S = E_data[xxᵀ], [D, D].
       preconditioner: M [D, D]; None is the identity.
+
+    Raises:
+      ArithmeticError: the images leave it undetermined.
     """
-    moments = np.asarray(second_moments, np.float64)
-    weight = np.eye(layer.pixels) if preconditioner is None else np.asarray(preconditioner, np.float64)
-    return np.linalg.solve(_curvature(layer, weight, moments), pool_moments(layer, weight))
+    matrix = [layer.pixels] * 2
+    moments = array("second_moments", second_moments, matrix)
+    weight = np.eye(layer.pixels) if preconditioner is None else array("preconditioner", preconditioner, matrix)
+    curvature, linear = _curvature(layer, weight, moments), pool_moments(layer, weight)
+    try:
+        theta = np.linalg.solve(curvature, linear)
+    except np.linalg.LinAlgError:
+        theta = np.full_like(linear, np.nan)
+    if not np.allclose(curvature @ theta, linear, rtol=1e-6, atol=1e-6 * np.abs(linear).max()):
+        raise ArithmeticError("score matching has no closed form: these images leave some weights undetermined")
+    return theta
 
 
 def _curvature(layer, weight, moments):

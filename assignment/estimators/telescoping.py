@@ -19,10 +19,11 @@ import tensorflow as tf
 
 from assignment.batches import as_images
 from assignment.checkpoint import Checkpoint
+from assignment.checks import positive, trainable, whole
 from assignment.distribution import shareable
-from assignment.estimators.nce import NCE, nce_loss
+from assignment.estimators.nce import NCE, check_noise_count, nce_loss
 from assignment.fit import Trainer
-from assignment.lattice.information import moments_and_information
+from assignment.lattice.information import moments_and_information, root
 
 STAGE_SPREAD = 1.5  # A stage ends when its log-ratio spreads this many nats over its noise: classes still overlap.
 NOISE_SPREAD = 0.05  # Within a stage the noise catches up with the fit when their log-ratio spreads this much.
@@ -59,6 +60,10 @@ class MovingNoise:
     def variables(self):
         """All that a checkpoint must hold."""
         return [self.theta, self.log_partition, *tf.nest.flatten(self._factor)]
+
+    @property
+    def event_shape(self):
+        return tf.TensorShape([self.layer.height, self.layer.width])
 
     def sample(self, n, seed):
         """n exact draws, [n, H, W]."""
@@ -139,14 +144,21 @@ def telescope(
       and `halvings` and `passes`.
 
     Raises:
-      ValueError: the start is not diagonal, or bad images. ArithmeticError: the fit failed or did not settle.
+      ValueError: bad arguments, such as a start that is not diagonal. ArithmeticError: the fit failed or did not
+        settle.
     """
+    whole("seed", seed)
     images, checkpoint = as_images(images), checkpoint or Checkpoint()
-    batch_size = shareable(min(batch_size, len(images) // 50))
+    trainable(layer, images)
+    batch_size = shareable(min(whole("batch_size", batch_size, least=1), len(images) // 50))
+    check_noise_count(positive("noise_ratio", noise_ratio), batch_size, layer.pixels)
     if passes is None:
         enough = min(layer.theta.shape[0] / (2 * TOLERANCE * len(images)), 1 / SHARE)
         passes = math.ceil(enough / noise_ratio)
-    journey = Journey(layer, optimizer, noise_ratio, passes * (len(images) // batch_size), seed, strategy)
+    averaged_steps = whole("passes", passes, least=1) * (len(images) // batch_size)
+    if averaged_steps > MAX_STEPS:
+        raise ValueError(f"passes must be fewer: {passes} of them are {averaged_steps} steps, of {MAX_STEPS} in all")
+    journey = Journey(layer, optimizer, noise_ratio, averaged_steps, seed, strategy)
     journey.recall(checkpoint.restore(journey.variables))
     for x in images.minibatches(batch_size, seed, skip=journey.steps):
         if journey.arrived:
@@ -259,7 +271,7 @@ def known_log_partition(layer):
 def whiten(trainer):
     """Centres a trainer on its present Gaussian, in that Gaussian's own Fisher information."""
     moments, information = moments_and_information(trainer.layer)
-    trainer.centre(np.linalg.cholesky(information), -0.5 * moments)
+    trainer.centre(root(information), -0.5 * moments)
 
 
 def next_stage(layer, stage, step, seed):
@@ -332,7 +344,7 @@ def _sigmoid(x):
 def _log_ratio(layer, theta, difference, count, seed):
     """f_upper − f_lower on `count` exact draws of N(0, Λ(θ)⁻¹), float64 [count]."""
     present = layer.theta.numpy()
-    layer.theta.assign(theta)
+    layer.assign_theta(theta)
     factor = single_precision_sampler(layer)
     layer.theta.assign(present)
     chunks = [

@@ -6,6 +6,8 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 from tensorflow_probability.python.internal import parameter_properties
 
+from assignment.checks import image_shape
+from assignment.lattice.operator import LinearOperatorLattice
 from assignment.lattice.precision import StencilPrecision
 
 tfd = tfp.distributions
@@ -24,11 +26,16 @@ class LatticeGaussian(tfd.Distribution):
 
     def __init__(self, precision, mean=None, validate_args=False, allow_nan_stats=True, name="LatticeGaussian"):
         parameters = dict(locals())
+        if not isinstance(precision, (StencilPrecision, LinearOperatorLattice)):
+            kind = type(precision).__name__
+            raise TypeError(f"precision must be a StencilPrecision or a LinearOperatorLattice, not a {kind}")
         if isinstance(precision, StencilPrecision) and not precision.built:
             raise ValueError("precision must be built first: call it on an image, or precision.build((None, H, W))")
         self.precision = precision
         dtype = tf.as_dtype(self.operator().dtype)
         self.location = None if mean is None else tf.convert_to_tensor(mean, dtype, name="mean")
+        if mean is not None:
+            image_shape(self.location, precision.height, precision.width, name="mean")
         super().__init__(
             dtype=dtype,
             reparameterization_type=tfd.FULLY_REPARAMETERIZED,
@@ -83,6 +90,7 @@ class LatticeGaussian(tfd.Distribution):
 
     def _centre(self, x):
         x = tf.convert_to_tensor(x, self.dtype)
+        image_shape(x, self.precision.height, self.precision.width)
         return x if self.location is None else x - self.location
 
     def _times_precision(self, x):
@@ -157,4 +165,6 @@ def _kl_divergence(a, b, name=None):
 
 def as_gaussian(model):
     """The model an estimator fits: a `StencilPrecision` stands for the zero-mean `LatticeGaussian` it defines."""
+    if not isinstance(model, StencilPrecision) and not hasattr(model, "unnormalized_log_prob"):
+        raise TypeError(f"model must be a LatticeGaussian or a StencilPrecision, not a {type(model).__name__}")
     return LatticeGaussian(model) if isinstance(model, StencilPrecision) else model

@@ -52,6 +52,14 @@ def moments_and_information(layer):
     return pool_moments(layer, sigma), _information(layer, sigma.reshape([layer.height, layer.width] * 2))
 
 
+def root(information):
+    """L of LLᵀ = F, [P, P]; ArithmeticError where rounding leaves none, as it does at the border of the cone."""
+    try:
+        return np.linalg.cholesky(information)
+    except np.linalg.LinAlgError:
+        raise ArithmeticError("training failed: Λ is so near to a singular matrix that F has no root") from None
+
+
 def _information(layer, sigma):
     ends = [((...,), (...,)), *map(edge_ends, layer.offsets)]
     starts = np.cumsum([0, *layer.group_sizes])

@@ -163,7 +163,8 @@ class LinearOperatorLattice(tf.linalg.LinearOperator):
     def positive_definite(self):
         """Whether Λ is positive definite, bool [...]: by its eigenvalues or by a factorisation that must exist."""
         if self.sine_diagonal:
-            return tf.reduce_all(self._sine_eigenvalues() > 0, axis=[-2, -1])
+            eigenvalues = self._sine_eigenvalues()
+            return tf.reduce_all((eigenvalues > 0) & tf.math.is_finite(eigenvalues), axis=[-2, -1])
         return tf.math.is_finite(self.block_cholesky().log_determinant())
 
     def block_cholesky(self):

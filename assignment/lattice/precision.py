@@ -1,9 +1,12 @@
 """StencilPrecision: the Keras layer that holds the stencil's weights θ and knows the precision Λ(θ)."""
 
+import numbers
+
 import keras
 import numpy as np
 import tensorflow as tf
 
+from assignment.checks import array, image_shape, one_of
 from assignment.lattice.operator import LinearOperatorLattice, stencil_product
 from assignment.lattice.stencil import edge_ends, edge_shape, offsets, padding, weight_sizes
 
@@ -25,19 +28,17 @@ class StencilPrecision(keras.layers.Layer):
 
     def __init__(self, connectivity=4, weights="shared", **kwargs):
         super().__init__(**kwargs)
-        if weights not in WEIGHTS:
-            raise ValueError(f"weights must be one of {', '.join(WEIGHTS)}, not {weights!r}")
-        self.connectivity = connectivity
-        self.weighting = weights
         self.offsets = offsets(connectivity)
+        self.connectivity = connectivity
+        self.weighting = one_of("weights", weights, WEIGHTS)
+        self.shared = weights == "shared"
 
     def build(self, input_shape):
         """Creates θ for images [..., H, W]."""
-        height, width = input_shape[-2:]
-        if not height or not width:
-            raise ValueError(f"StencilPrecision needs images of known height and width, not {tuple(input_shape)}")
-        self.height, self.width = int(height), int(width)
-        self.shared = self.weighting == "shared"
+        shape = tuple(input_shape)
+        if len(shape) < 2 or not all(isinstance(n, numbers.Integral) and n > 0 for n in shape[-2:]):
+            raise ValueError(f"input_shape must be [..., H, W] with known height and width, not {shape}")
+        self.height, self.width = map(int, shape[-2:])
         self.edge_counts = weight_sizes(self.connectivity, self.height, self.width)
         self.group_sizes = [1] * len(self.edge_counts) if self.shared else self.edge_counts
         initial = np.repeat([1.0] + [0.0] * len(self.offsets), self.group_sizes)
@@ -53,6 +54,7 @@ class StencilPrecision(keras.layers.Layer):
 
     def call(self, x):
         """Λx for x [..., H, W]."""
+        self._check(x)
         return stencil_product(*self._fields(), x)
 
     def compute_output_shape(self, input_shape):
@@ -63,6 +65,7 @@ class StencilPrecision(keras.layers.Layer):
 
         The hand-out's s_k(x) is −½ of them; they are all of x that a Gaussian lattice sees.
         """
+        self._check(x)
         products = [x * x]
         for offset in self.offsets:
             first, second = edge_ends(offset)
@@ -89,7 +92,16 @@ class StencilPrecision(keras.layers.Layer):
         """Λ_ij of the edges: [K] for shared weights; [K, H, W], zero where the neighbour is off the image, else."""
         return tf.reshape(self._fields()[1], [-1]) if self.shared else self._fields()[1]
 
+    def _check(self, x):
+        self._check_built()
+        image_shape(x, self.height, self.width)
+
+    def _check_built(self):
+        if not self.built:
+            raise ValueError("the layer must be built first: call it on images, or layer.build((None, H, W))")
+
     def _fields(self):
+        self._check_built()
         groups = tf.split(self.theta.value, self.group_sizes)
         if self.shared:
             return tf.reshape(groups[0], [1, 1]), tf.stack([tf.reshape(g, [1, 1]) for g in groups[1:]])
@@ -114,10 +126,7 @@ class StencilPrecision(keras.layers.Layer):
         that is not positive definite; the layer then keeps its weights.
         """
         shapes = (self.diagonal.shape, self.couplings.shape)
-        diagonal, couplings = np.asarray(diagonal, np.float64), np.asarray(couplings, np.float64)
-        for name, value, shape in zip(("diagonal", "couplings"), (diagonal, couplings), shapes, strict=True):
-            if value.shape != tuple(shape):
-                raise ValueError(f"{name} must have shape {tuple(shape)}, not {value.shape}")
+        diagonal, couplings = array("diagonal", diagonal, shapes[0]), array("couplings", couplings, shapes[1])
         groups = [diagonal.ravel()]
         for offset, coupling in zip(self.offsets, couplings, strict=True):
             inside = coupling if self.shared else coupling[edge_ends(offset)[0]]
@@ -128,14 +137,12 @@ class StencilPrecision(keras.layers.Layer):
 
     def assign_theta(self, theta):
         """Sets θ, [P]; ValueError, with the layer unchanged, unless Λ(θ) is finite and positive definite."""
-        theta = np.asarray(theta)
-        if not np.isfinite(theta).all():
-            raise ValueError("the weights of Λ must be finite")
+        self._check_built()
         before = tf.identity(self.theta.value)
-        self.theta.assign(theta)
+        self.theta.assign(array("theta", theta, before.shape, before.dtype.as_numpy_dtype))
         if not self.operator().positive_definite():
             self.theta.assign(before)
-            raise ValueError("Λ must be positive definite; these weights give a matrix that is not")
+            raise ValueError("Λ must be positive definite; these weights, theta, give a matrix that is not")
 
     def get_config(self):
         return {**super().get_config(), "connectivity": self.connectivity, "weights": self.weighting}

@@ -6,15 +6,15 @@ offsets, so that the 8-connected lattice differs from the 4-connected one by the
 
 import numpy as np
 
+from assignment.checks import one_of
+
 OFFSETS = {4: ((0, 1), (1, 0)), 8: ((0, 1), (1, 0), (1, 1), (1, -1))}
 DIRECTIONS = {(0, 1): "right", (1, 0): "down", (1, 1): "down-right", (1, -1): "down-left"}
 
 
 def offsets(connectivity):
     """The K offsets of a neighbourhood; ValueError unless `connectivity` is 4 or 8."""
-    if connectivity not in OFFSETS:
-        raise ValueError(f"connectivity must be 4 or 8, not {connectivity!r}")
-    return OFFSETS[connectivity]
+    return OFFSETS[one_of("connectivity", connectivity, OFFSETS)]
 
 
 def edge_ends(offset):

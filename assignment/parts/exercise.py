@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from assignment.batches import second_moments
+from assignment.checks import varying
 from assignment.data import load_splits
 from assignment.estimators.maximum_likelihood import fisher_scoring, mean_log_likelihood
 from assignment.lattice.information import pool_moments
@@ -65,7 +66,9 @@ class Exercise:
         layer.build((None, *self.size))
         pixels = layer.group_sizes[0]
         theta = np.zeros(layer.theta.shape)
-        theta[:pixels] = layer.pixels / pixels / self.moments(layer)[:pixels]
+        variances = self.moments(layer)[:pixels]
+        varying(variances)
+        theta[:pixels] = layer.pixels / pixels / variances
         layer.assign_theta(theta)
         return layer
 

@@ -4,9 +4,10 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from assignment.checks import array, one_of, positive, varying
 from assignment.distribution import shareable
 from assignment.estimators import telescoping
-from assignment.estimators.nce import NCE, noise_ratio_from
+from assignment.estimators.nce import NCE, check_noise_count, noise_ratio_from
 from assignment.estimators.telescoping import MovingNoise, TelescopedNCE, known_log_partition, telescope
 from assignment.fit import fit
 from assignment.lattice.gaussian import LatticeGaussian
@@ -16,6 +17,7 @@ tfd = tfp.distributions
 COMPARED = 2000  # held-out images, and as many noise images, whose log-ratios are kept
 BATCH = 512  # images a step, fewer where there are few
 EXACT_POINTS = 40  # steps at which the exact log Z is set beside the learned one
+VARIANCES = ("per_pixel", "isotropic")
 NEAR = 1.0  # nats; a fit whose c or whose held-out likelihood is further off than this has failed
 
 
@@ -27,9 +29,10 @@ def diagonal_noise(second_moments, size, variance="per_pixel", scale=1.0):
       variance: "per_pixel", the variance of each pixel, or "isotropic", their mean.
       scale: factor on the variance.
     """
-    variances = np.diag(second_moments).reshape(size) * scale
-    if variance == "isotropic":
+    variances = np.diag(second_moments).reshape(size) * positive("scale", scale)
+    if one_of("variance", variance, VARIANCES) == "isotropic":
         variances = np.full(size, variances.mean())
+    varying(array("variances", variances, size, np.float32))
     deviations = tf.constant(np.sqrt(variances), tf.float32)
     return tfd.Independent(tfd.Normal(tf.zeros(size), deviations), 2, name="DiagonalNoise")
 
@@ -45,13 +48,15 @@ def fit_fixed(exercise, settings, progress, part, checkpoint):
         progress(step, steps, f"loss {loss:.4g}  c {float(estimator.log_partition):.1f}")
 
     images = exercise.train.images
+    batch_size = shareable(min(BATCH, len(images) // 50))
+    check_noise_count(ratio, batch_size, layer.pixels)
     history = fit(
         layer,
         estimator,
         images,
         settings.optimizer,
         epochs=settings.epochs,
-        batch_size=shareable(min(BATCH, len(images) // 50)),
+        batch_size=batch_size,
         seed=settings.seed,
         progress=observe,
         snapshots=EXACT_POINTS,

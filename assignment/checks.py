@@ -1,0 +1,130 @@
+"""Checks of arguments, for all who train: each names the argument, and says what was given.
+
+TypeError for what is of the wrong kind, ValueError for what is out of range.
+"""
+
+import math
+import numbers
+
+import numpy as np
+
+from assignment.errors import did_you_mean
+
+_LIMIT = 2**31  # TensorFlow's seeds and counters are 32-bit.
+
+
+def whole(name, value, least=0):
+    """`value` as an int, if it is a whole number from `least` on."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        raise TypeError(f"{name} must be an integer, not {_shown(value)}")
+    if not least <= value < _LIMIT:
+        raise ValueError(f"{name} must be at least {least}{' and below 2³¹' if value > least else ''}, not {value}")
+    return int(value)
+
+
+def number(name, value, low=-math.inf, high=math.inf, words="finite"):
+    """`value` as a float, if it is a number strictly between `low` and `high`; `words` say so."""
+    try:
+        if isinstance(value, (bool, str, bytes)):
+            raise TypeError
+        converted = float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be a number, not {_shown(value)}") from None
+    if not low < converted < high:
+        raise ValueError(f"{name} must be {words}, not {converted:g}")
+    return converted
+
+
+def positive(name, value):
+    """`value` as a float, if it is a finite number above 0."""
+    return number(name, value, low=0, words="a positive number")
+
+
+def one_of(name, value, known):
+    """`value`, if it is among the `known`; else the nearest of them is suggested."""
+    if not (isinstance(value, (str, numbers.Integral)) and value in known):
+        listed = ", ".join(map(str, known))
+        raise ValueError(f"{name} must be one of {listed}, not {_shown(value)}{did_you_mean(value, known)}")
+    return value
+
+
+def array(name, value, shape, dtype=np.float64):
+    """`value` as an array of a given shape, if its numbers are real, and finite in `dtype`."""
+    try:
+        value = np.asarray(value)
+    except ValueError:
+        raise ValueError(f"{name} must be an array of shape {tuple(shape)}, not {_shown(value)}") from None
+    if value.dtype.kind not in "iuf":
+        raise TypeError(f"{name} must hold real numbers, not {value.dtype}")
+    if value.shape != tuple(shape):
+        raise ValueError(f"{name} must have shape {tuple(shape)}, not {value.shape}")
+    return _finite(name, value, dtype)
+
+
+def image_stack(value, name="images"):
+    """Images as float32 [N, H, W], if they are a finite, non-empty stack."""
+    try:
+        value = np.asarray(value)
+    except ValueError:
+        raise ValueError(f"{name} must be an array [N, H, W], not {_shown(value)}") from None
+    if value.ndim != 3 or not value.size:
+        raise ValueError(f"{name} must be a non-empty array [N, H, W], not one of shape {value.shape}")
+    if value.dtype.kind != "f":
+        raise ValueError(f"{name} must be floating point, not {value.dtype}")
+    return _finite(name, value, np.float32)
+
+
+def image_shape(x, height, width, name="x"):
+    """Refuses what is not floating-point images [..., height, width], as far as its shape is known beforehand."""
+    if not (hasattr(x, "shape") and hasattr(x, "dtype")):
+        raise TypeError(f"{name} must be an array or tensor of images [..., {height}, {width}], not {_shown(x)}")
+    kind = getattr(x.dtype, "name", x.dtype)
+    if "float" not in kind:
+        raise TypeError(f"{name} must hold floating-point numbers, not {kind}")
+    rank = getattr(x.shape, "rank", len(x.shape) if isinstance(x.shape, tuple) else None)
+    if rank is None:
+        return
+    size = tuple(x.shape)[-2:]
+    if rank < 2 or any(n not in (None, m) for n, m in zip(size, (height, width), strict=True)):
+        raise ValueError(f"{name} must be images [..., {height}, {width}], not of shape {tuple(x.shape)}")
+
+
+def trainable(layer, images):
+    """Refuses a layer that images cannot train: of another size, not float32, or of images that are zero.
+
+    `images` have a `size` (H, W) and come in `chunks()` [n, H, W].
+    """
+    if not getattr(layer, "built", False):
+        raise ValueError("layer must be built first: layer.build(images.shape)")
+    if tuple(images.size) != (layer.height, layer.width):
+        raise ValueError(
+            f"images must be of the layer's size, {layer.height} × {layer.width} pixels, "
+            f"not {images.size[0]} × {images.size[1]}"
+        )
+    if layer.theta.dtype != "float32":
+        raise ValueError(f"layer must be float32 to be trained, not {layer.theta.dtype}")
+    largest = np.max([np.abs(chunk).max(axis=0) for chunk in images.chunks()], axis=0)
+    varying(largest.max() if layer.shared else largest)
+
+
+def varying(squares):
+    """Refuses diagonal weights whose pixels are zero in every image, by a square for each: no finite Λ_ii fits them."""
+    constant = np.count_nonzero(np.asarray(squares) == 0)
+    if constant:
+        raise ValueError(
+            f"images must vary: the pixels of {constant} of {np.size(squares)} diagonal weights are zero in every "
+            "image, and no finite precision fits them"
+        )
+
+
+def _finite(name, value, dtype):
+    with np.errstate(over="ignore"):
+        value = value.astype(dtype, copy=False)
+    if not np.isfinite(value).all():
+        raise ValueError(f"{name} must be finite: some of its numbers are NaN or infinite in {np.dtype(dtype)}")
+    return value
+
+
+def _shown(value):
+    words = repr(value) if isinstance(value, (str, int, float, complex, type(None))) else f"a {type(value).__name__}"
+    return words if len(words) <= 60 else f"{words[:60]}…"
