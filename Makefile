@@ -45,8 +45,8 @@ bonus8: $(SETUP) ## everything again with 8-connected neighbours
 report: $(SETUP) ## reports/report.pdf from the results; fits what is missing
 	$(RUN) -m assignment report $(OPTIONS)
 
-bench: $(SETUP) ## time one NCE step against the dense way
-	$(RUN) -m assignment bench $(ARGS)
+bench: $(SETUP) ## time and memory by size, against the dense way
+	$(RUN) -m assignment bench $(if $(OUTPUT),--output "$(OUTPUT)") $(ARGS)
 
 ml: $(SETUP) ## exact maximum likelihood, the yardstick
 	$(RUN) -m assignment ml $(OPTIONS)

@@ -16,7 +16,7 @@ PARTS = {
     "ml": "exact maximum likelihood, the yardstick",
     "bonus8": "everything again with 8-connected neighbours, beside the 4-connected results",
     "report": "the typeset answer, from results; what is missing is fitted first",
-    "bench": "time one NCE step against the dense way",
+    "bench": "time and memory by size, ours against the dense way, and a fit of 256 × 256 pixels",
     "data": "prepare the data set and say where it came from",
 }
 
@@ -60,6 +60,8 @@ def parser():
             _add_data_options(part)
         if name not in ("bench", "data"):
             _add_fit_options(part)
+        if name != "data":
+            part.add_argument("--output", default="reports", help="folder for results, figures and tables")
         if name == "nce":
             _add_nce_options(part)
         if name in ("cnce", "sm", "second"):
@@ -118,7 +120,6 @@ def _add_fit_options(part):
         default="none",
         help="share each minibatch among all GPUs, or among the workers that TF_CONFIG names",
     )
-    part.add_argument("--output", default="reports", help="folder for results, figures and tables")
 
 
 def _add_nce_options(part):

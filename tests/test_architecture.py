@@ -18,7 +18,7 @@ LAYERS = [
     ("batches", "checkpoint", "distribution"),
     ("fit",),
     ("estimators",),
-    ("derivation", "slips", "reporting", "progress"),
+    ("derivation", "slips", "reporting", "progress", "benchmark"),
     ("parts",),
     ("command_line", "__main__", "__init__"),
 ]

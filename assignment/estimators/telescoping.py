@@ -32,7 +32,9 @@ LAST_STEP = 0.01  # weights as long as this per √weight, so that the fit forge
 # The final average is over so many noise images M that their error, P/2M nats, is this small, or this share of what
 TOLERANCE, SHARE = 0.01, 0.1  # the sampling of the images themselves costs, P/2N.
 SAMPLES_PER_NAT = 7000  # Draws from either side of a bridge for each nat of its spread: se(c) ≈ √(path/2·7000).
-CHUNK = 4096  # draws of a bridge held at once
+PIXELS_PER_NAT = 7000 * 28**2  # Of larger images fewer, of as many pixels, since log Z and se(c) grow with the pixels.
+PILOT, FEWEST_DRAWS = 500, 50
+CHUNK_PIXELS = 4096 * 28**2  # of a bridge's draws held at once
 MAX_STEPS = 20_000
 
 
@@ -293,7 +295,7 @@ def bridge_from_diagonal(layer, seed):
     here, share = start, 0.0
     for k in itertools.count():
         rest = (fitted - here).astype(np.float32)
-        pilot = np.std(_log_ratio(layer, here, rest, 500, tf.constant([seed, 2 * k])))
+        pilot = np.std(_log_ratio(layer, here, rest, PILOT, tf.constant([seed, 2 * k])))
         share = 1.0 if pilot <= STAGE_SPREAD else share + (1 - share) * STAGE_SPREAD / pilot
         there = ((1 - share) * start + share * fitted).astype(fitted.dtype)
         link = bridge(layer, here, there, (seed, 2 * k + 1))
@@ -314,8 +316,9 @@ def bridge(layer, lower, upper, seed):
     difference = (upper - lower).astype(np.float32)
     seeds = tf.random.split(seed, 3)
     # A pilot on the upper side finds the spread, and with it how many draws the bridge needs.
-    spread = float(np.std(_log_ratio(layer, upper, difference, 500, seeds[0])))
-    count = max(500, round(SAMPLES_PER_NAT * spread))
+    pilot = max(FEWEST_DRAWS, min(PILOT, PIXELS_PER_NAT // layer.pixels))
+    spread = float(np.std(_log_ratio(layer, upper, difference, pilot, seeds[0])))
+    count = max(pilot, round(min(SAMPLES_PER_NAT, PIXELS_PER_NAT / layer.pixels) * spread))
     below, above = (_log_ratio(layer, t, difference, count, s) for t, s in ((lower, seeds[1]), (upper, seeds[2])))
     constant = _free_constant(below, above)
     sure_below, sure_above = _sigmoid(below - constant), _sigmoid(constant - above)
@@ -347,10 +350,11 @@ def _log_ratio(layer, theta, difference, count, seed):
     layer.assign_theta(theta)
     factor = single_precision_sampler(layer)
     layer.theta.assign(present)
+    chunk = max(1, CHUNK_PIXELS // layer.pixels)
     chunks = [
         # The size as a tensor: a Python number would have every size traced anew.
-        _log_ratio_of_draws(layer, factor, difference, tf.constant(min(CHUNK, count - start)), seed + [0, start])
-        for start in range(0, count, CHUNK)
+        _log_ratio_of_draws(layer, factor, difference, tf.constant(min(chunk, count - start)), seed + [0, start])
+        for start in range(0, count, chunk)
     ]
     return np.concatenate(chunks).astype(np.float64)
 

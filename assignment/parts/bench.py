@@ -1,69 +1,57 @@
-"""Part `bench`: one NCE step at 28 × 28, ours against the dense way of the hand-out's notes, in one run."""
+"""Part `bench`: times and memory, ours against the dense way, to a table, a figure and a JSON file."""
 
-import statistics
-import time
+import json
+import subprocess
+import sys
+from pathlib import Path
 
-import keras
-import numpy as np
-import tensorflow as tf
-import tensorflow_probability as tfp
+from assignment.benchmark.large_fit import recover
+from assignment.benchmark.step import nce_steps, telescoped_seconds_per_pixel
+from assignment.benchmark.timing import machine
+from assignment.progress import Progress
+from assignment.reporting.bench import bench_table, draw_bench, terminal_lines
+from assignment.reporting.files import write_text
 
-from assignment.estimators.nce import NCE, nce_loss
-from assignment.fit import Trainer
-from assignment.lattice.precision import StencilPrecision
-
-SIZE, IMAGES, REPEATS = (28, 28), 512, 30
-
-
-def run():
-    """Yields (what, median milliseconds) of one step on 512 images and about as many noise images."""
-    images = tf.constant(np.random.default_rng(0).standard_normal((IMAGES, *SIZE)), tf.float32)
-    noise = tfp.distributions.Independent(tfp.distributions.Normal(tf.zeros(SIZE), 1.0), 2)
-    seed = tf.constant([0, 1])
-
-    @tf.function
-    def numbers():
-        return tf.random.stateless_normal([IMAGES, *SIZE], seed)
-
-    yield "the noise's random numbers alone", _median(numbers)
-    mask = lattice_mask()
-    dense, constant = tf.Variable(tf.eye(len(mask))), tf.Variable(0.0)
-    optimizer = keras.optimizers.Adam(1e-6)
-    yield "dense Λ, eager", _median(lambda: dense_step(images, numbers(), dense, mask, constant, optimizer))
-    for weights in ("shared", "per_edge"):
-        layer = StencilPrecision(4, weights)
-        layer.build(images.shape)
-        trainer = Trainer(layer, NCE(noise), "adam", reach=1e-6)
-        yield f"stencil, {weights} weights", _median(lambda trainer=trainer: trainer.step(images, seed))
+SIDES = {
+    "dense": (8, 16, 28, 48, 64, 100),
+    "stencil, shared": (8, 16, 28, 48, 64, 100, 256, 512, 1024),
+    "stencil, per_edge": (8, 16, 28, 48, 64, 100, 128, 256),
+}
+STEP_SIDES = (28, 64, 128, 256, 512, 1024)
+LARGE = 256
 
 
-def dense_step(images, noise, dense, mask, constant, optimizer):
-    """The same step written eagerly, with Λ as a masked [D, D] variable."""
-    images, noise = (tf.reshape(u, [-1, len(mask)]) for u in (images, noise))
-    with tf.GradientTape() as tape:
-        precision = dense * mask
-        ratios = [
-            -0.5 * tf.einsum("ni,ij,nj->n", u, precision, u) - constant + 0.5 * tf.reduce_sum(u * u, axis=1)
-            for u in (images, noise)
-        ]
-        loss = nce_loss(*ratios, 1.0)
-    optimizer.apply(tape.gradient(loss, [dense, constant]), [dense, constant])
-    return loss
+def run(output):
+    """Measures everything; writes results/bench.json, tables/bench.tex and figures/bench-sizes.*; prints a summary."""
+    results = {"machine": machine(), "steps": dict(nce_steps()), "sizes": _sizes()}
+    with Progress("steps") as progress:
+        results["pixel_steps"] = {}
+        for k, side in enumerate(STEP_SIDES):
+            progress(k + 1, len(STEP_SIDES), f"telescoped NCE, {side} × {side}")
+            results["pixel_steps"][side] = telescoped_seconds_per_pixel(side)
+    with Progress(f"telescoped {LARGE} × {LARGE}") as progress:
+        results["fit"] = recover(LARGE, progress=lambda step, stages, *_: progress(step, None, f"stage {stages}"))
+    output = Path(output)
+    write_text(output / "results" / "bench.json", json.dumps(results, indent=2) + "\n")
+    write_text(output / "tables" / "bench.tex", bench_table(results))
+    draw_bench(results, output / "figures" / "bench-sizes")
+    print("\n".join(terminal_lines(results)))
 
 
-def lattice_mask():
-    """1 where the 4-connected Λ may differ from zero, [D, D]."""
-    layer = StencilPrecision(4, "shared")
-    layer.build(SIZE)
-    layer.theta.assign(tf.ones_like(layer.theta.value))
-    return layer.to_dense()
+def _sizes():
+    cases = [(way, side) for way, sides in SIDES.items() for side in sides]
+    found = {way: {} for way in SIDES}
+    with Progress("sizes") as progress:
+        for k, (way, side) in enumerate(cases):
+            progress(k + 1, len(cases), f"{way} {side} × {side}")
+            found[way][side] = _measured(way, side)
+    return found
 
 
-def _median(step):
-    step()
-    times = []
-    for _ in range(REPEATS):
-        start = time.perf_counter()
-        tf.nest.map_structure(np.asarray, step())
-        times.append(1000 * (time.perf_counter() - start))
-    return statistics.median(times)
+def _measured(way, side):
+    """One case in a process of its own, so that its memory is its own."""
+    command = [sys.executable, "-m", "assignment.benchmark.case", way, str(side)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[2])
+    if done.returncode:
+        raise RuntimeError(f"the case {way}, {side} × {side}, failed: {done.stderr.strip().splitlines()[-1:]}")
+    return json.loads(done.stdout)

@@ -29,8 +29,7 @@ def run_part(part, options):
         print(prepare(options["dataset"], options["data_dir"], options["idx_dir"]))
         return
     if part == "bench":
-        for what, milliseconds in bench.run():
-            print(f"{milliseconds:8.2f} ms  {what}")
+        bench.run(options["output"])
         return
     settings = Settings(**{field.name: options[field.name] for field in fields(Settings) if field.name in options})
     strategy = make_strategy(settings.strategy)

@@ -1,0 +1,76 @@
+"""One NCE step on 512 images of 28 × 28 and as many noise images: ours against the dense way."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from assignment.benchmark.timing import median_seconds
+from assignment.estimators.nce import NCE, nce_loss
+from assignment.estimators.telescoping import Journey
+from assignment.fit import Trainer
+from assignment.lattice.precision import StencilPrecision
+
+SIZE, IMAGES = (28, 28), 512
+STEP_PIXELS = 2**21  # of data in a step whose cost per pixel is measured
+SEED = tf.constant([0, 1])
+
+
+def nce_steps():
+    """Yields (what, seconds)."""
+    images = tf.constant(np.random.default_rng(0).standard_normal((IMAGES, *SIZE)), tf.float32)
+    noise = tfp.distributions.Independent(tfp.distributions.Normal(tf.zeros(SIZE), 1.0), 2)
+
+    @tf.function
+    def numbers():
+        return tf.random.stateless_normal([IMAGES, *SIZE], SEED)
+
+    yield "random numbers alone", median_seconds(numbers)
+    mask = lattice_mask()
+    for words, wrap in (("dense, eager", lambda function: function), ("dense, graph", tf.function)):
+        dense, constant = tf.Variable(tf.eye(len(mask))), tf.Variable(0.0)
+        optimizer = keras.optimizers.Adam(1e-6)
+        optimizer.build([dense, constant])
+
+        def step(dense=dense, constant=constant, optimizer=optimizer):
+            return dense_step(images, numbers(), dense, mask, constant, optimizer)
+
+        yield words, median_seconds(wrap(step))
+    for weights in ("shared", "per_edge"):
+        layer = StencilPrecision(4, weights)
+        layer.build(images.shape)
+        trainer = Trainer(layer, NCE(noise), "adam", reach=1e-6, diagonal=True)
+        yield f"stencil, {weights}", median_seconds(lambda trainer=trainer: trainer.step(images, SEED))
+
+
+def dense_step(images, noise, dense, mask, constant, optimizer):
+    """The step with Λ as a masked [D, D] variable, as the hand-out's notes suggest."""
+    images, noise = (tf.reshape(u, [-1, len(mask)]) for u in (images, noise))
+    with tf.GradientTape() as tape:
+        precision = dense * mask
+        ratios = [
+            -0.5 * tf.einsum("ni,ij,nj->n", u, precision, u) - constant + 0.5 * tf.reduce_sum(u * u, axis=1)
+            for u in (images, noise)
+        ]
+        loss = nce_loss(*ratios, 1.0)
+    optimizer.apply(tape.gradient(loss, [dense, constant]), [dense, constant])
+    return loss
+
+
+def lattice_mask():
+    """1 where the 4-connected Λ may differ from zero, [D, D]."""
+    layer = StencilPrecision(4, "shared")
+    layer.build(SIZE)
+    layer.theta.assign(tf.ones_like(layer.theta.value))
+    return layer.to_dense()
+
+
+def telescoped_seconds_per_pixel(side):
+    """What a step of telescoped NCE costs per pixel of data, shared weights, on images of side × side pixels."""
+    layer = StencilPrecision(4, "shared")
+    layer.build((None, side, side))
+    images = max(1, STEP_PIXELS // side**2)
+    x = np.random.default_rng(0).standard_normal((images, side, side)).astype(np.float32)
+    trainer = Journey(layer, "adam", 1.0, 1, 0, None).trainer
+    trainer.reach.assign(1e-6)
+    return median_seconds(lambda: trainer.step(x, SEED)) / x.size

@@ -1,0 +1,79 @@
+"""The bench's table, figure and words, from its JSON."""
+
+import hashlib
+import json
+
+from assignment.reporting.drawing.style import new_figure, save, style
+
+_SHOWN = (8, 28, 64, 100, 128, 256, 1024)
+_WAYS = {"dense": "dense", "stencil, shared": "stencil, shared", "stencil, per_edge": "stencil, per edge"}
+
+
+def bench_table(results):
+    """A `tabular`: milliseconds of each operation and peak memory by size and way, and one NCE step."""
+    operations = list(next(iter(results["sizes"]["dense"].values()))["seconds"])
+    lines = [rf"\begin{{tabular}}{{@{{}}ll{'r' * (len(operations) + 1)}@{{}}}}", r"\toprule"]
+    heads = " & ".join(operation.replace("_", r"\_") for operation in operations)
+    lines += [rf"pixels & $\Lambda$ & {heads} & MB \\", r"\midrule"]
+    for side in _SHOWN:
+        for way, words in _WAYS.items():
+            case = results["sizes"][way].get(side)
+            if case:
+                cells = " & ".join(_milliseconds(case["seconds"][operation]) for operation in operations)
+                lines.append(rf"${side}^2$ & {words} & {cells} & {case['bytes'] / 1e6:.0f} \\")
+    steps = "; ".join(f"{what} {_milliseconds(seconds)}" for what, seconds in results["steps"].items())
+    across = len(operations) + 3
+    notes = (
+        f"Milliseconds for one image; MB: growth of the process. {results['machine']}.",
+        f"One NCE step, 512 + 512 images of $28^2$ pixels (ms): {steps.replace('_', ' ')}.",
+    )
+    lines += [r"\bottomrule"]
+    lines += [rf"\multicolumn{{{across}}}{{@{{}}l@{{}}}}{{\footnotesize {note}}} \\" for note in notes]
+    return "\n".join([*lines, r"\end{tabular}"]) + "\n"
+
+
+def draw_bench(results, stem):
+    """Draws time and peak memory against pixels, log–log."""
+    with style():
+        figure = new_figure(2.9)
+        left, middle, right = figure.subplots(1, 3)
+        for way, words in _WAYS.items():
+            cases = results["sizes"][way]
+            pixels = [int(side) ** 2 for side in cases]
+            left.loglog(pixels, [1e3 * case["seconds"]["log det"] for case in cases.values()], label=words)
+            middle.loglog(pixels, [1e3 * case["seconds"]["sample"] for case in cases.values()])
+            right.loglog(pixels, [max(case["bytes"], 1e6) / 1e6 for case in cases.values()])
+        left.set(xlabel="pixels D", ylabel="log det (ms)")
+        middle.set(xlabel="pixels D", ylabel="one sample (ms)")
+        right.set(xlabel="pixels D", ylabel="peak memory (MB)")
+        figure.legend(loc="outside upper left", ncols=3)
+        save(figure, stem, hashlib.sha256(json.dumps(results).encode()).hexdigest())
+
+
+def terminal_lines(results):
+    """What the bench says at its end."""
+    steps, fit = results["steps"], results["fit"]
+    eager, numbers = steps["dense, eager"], steps["random numbers alone"]
+    yield f"One NCE step, 512 + 512 images of 28 × 28, {results['machine']}:"
+    for what, seconds in steps.items():
+        times = f"{eager / seconds:5.1f} times as fast as dense, eager; {seconds / numbers:.2f} × the random numbers"
+        yield f"  {1e3 * seconds:8.2f} ms  {what:22s} {times}"
+    yield "log det and one sample (ms), growth of the process (MB):"
+    for way, cases in results["sizes"].items():
+        for side, case in cases.items():
+            times = f"{_milliseconds(case['seconds']['log det']):>9s} {_milliseconds(case['seconds']['sample']):>9s}"
+            yield f"  {side:>5} × {side:<5} {way:18s} {times} {case['bytes'] / 1e6:8.0f}"
+    yield "A telescoped step, nanoseconds per pixel of data: " + ", ".join(
+        f"{side}²: {1e9 * seconds:.1f}" for side, seconds in results["pixel_steps"].items()
+    )
+    off = [(w - t) / e for w, t, e in zip(fit["weights"], fit["truth"], fit["standard_errors"], strict=True)]
+    yield (
+        f"Telescoped fit of {fit['images']} images of {fit['side']} × {fit['side']} in {fit['seconds']:.0f} s: weights "
+        f"{', '.join(f'{z:+.1f}' for z in off)} standard errors off; c − log Z = "
+        f"{fit['log_partition'] - fit['exact']:+.2f} ± {fit['standard_error']:.2f} nats, log Z being {fit['exact']:.0f}"
+    )
+
+
+def _milliseconds(seconds):
+    value = 1e3 * seconds
+    return f"{value:.2f}" if value < 10 else f"{value:.0f}"
