@@ -4,7 +4,7 @@ import math
 
 import tensorflow as tf
 
-from assignment.checks import image_shape, number, positive
+from assignment.checks import image_shape, number, pair, positive
 from assignment.lattice.gaussian import as_gaussian
 
 FEWEST = 0.01  # noise images of an average minibatch: with fewer, the coins are thrown for ever until one is there
@@ -75,6 +75,7 @@ class NCE:
         z is drawn (1 + ν)B times with P(z = 0) = η; each z = 0 picks a random image of the minibatch, each z = 1 draws
         one from p_n. `seed` is a pair of integers.
         """
+        pair("seed", seed)
         image_shape(x, *as_gaussian(model).event_shape)
         if not self.noise.event_shape.is_compatible_with(x.shape[1:]):
             raise ValueError(f"noise must be on images of shape {tuple(x.shape[1:])}, not {self.noise.event_shape}")
