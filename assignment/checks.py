@@ -48,6 +48,12 @@ def one_of(name, value, known):
     return value
 
 
+def pair(name, value):
+    """Refuses what is not two numbers, as the seeds of TensorFlow's stateless random numbers are."""
+    if isinstance(value, str) or tuple(np.shape(value)) != (2,):
+        raise ValueError(f"{name} must be a pair of integers, not {_shown(value)}")
+
+
 def array(name, value, shape, dtype=np.float64):
     """`value` as an array of a given shape, if its numbers are real, and finite in `dtype`."""
     try:

@@ -12,5 +12,6 @@ class UserError(ValueError):
 
 def did_you_mean(word, known):
     """ "; did you mean 'adam'?" with the known name nearest to `word`; "" where none is near."""
-    nearest = difflib.get_close_matches(str(word).lower(), [str(name) for name in known], n=1)
+    names = [name for name in known if isinstance(name, str)]
+    nearest = difflib.get_close_matches(word.lower(), names, n=1) if isinstance(word, str) else []
     return f"; did you mean {nearest[0]!r}?" if nearest else ""

@@ -68,7 +68,7 @@ class Trainer:
         weights, dtype = self.theta.shape[0], self.theta.dtype
 
         def constant(value):
-            return tf.Variable(value, dtype=dtype, trainable=False)
+            return tf.Variable(tf.cast(value, dtype), trainable=False)
 
         self.origin = constant(self.theta)
         self.extra_origin = constant(tf.zeros([len(self.extra)]))

@@ -9,7 +9,7 @@ import math
 
 import tensorflow as tf
 
-from assignment.checks import image_shape, number, positive, whole
+from assignment.checks import image_shape, number, pair, positive, whole
 from assignment.lattice.gaussian import LatticeGaussian, as_gaussian
 from assignment.lattice.operator import LinearOperatorLattice
 from assignment.lattice.precision import StencilPrecision
@@ -65,6 +65,7 @@ class ConditionalNCE:
 
     def displacements(self, seed):
         """κ/2 draws of x' − x at ε = 1, [κ/2, H, W]; constants to the gradient even where the noise is the model's."""
+        pair("seed", seed)
         return tf.stop_gradient(self.noise.sample_by_factor(self.noise_ratio // 2, seed))
 
     def loss(self, model, x, seed):

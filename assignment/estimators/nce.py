@@ -4,7 +4,7 @@ import math
 
 import tensorflow as tf
 
-from assignment.checks import image_shape, number, positive
+from assignment.checks import image_shape, number, pair, positive
 from assignment.distribution import mean_over_pieces
 from assignment.lattice.gaussian import as_gaussian
 
@@ -76,6 +76,7 @@ class NCE:
         z is drawn (1 + ν)B times with P(z = 0) = η; each z = 0 picks a random image of the minibatch, each z = 1 draws
         one from p_n. `seed` is a pair of integers. A minibatch is worked in pieces, see `assignment.distribution`.
         """
+        pair("seed", seed)
         image_shape(x, *as_gaussian(model).event_shape)
         if not self.noise.event_shape.is_compatible_with(x.shape[1:]):
             raise ValueError(f"noise must be on images of shape {tuple(x.shape[1:])}, not {self.noise.event_shape}")

@@ -19,7 +19,7 @@ import tensorflow as tf
 
 from assignment.batches import as_images
 from assignment.checkpoint import Checkpoint
-from assignment.checks import positive, trainable, whole
+from assignment.checks import array, pair, positive, trainable, whole
 from assignment.distribution import shareable
 from assignment.estimators.nce import NCE, check_noise_count, nce_loss
 from assignment.fit import Trainer
@@ -288,6 +288,7 @@ def bridge_from_diagonal(layer, seed):
 
     Every Λ on the way is positive definite, for the cone is convex. `seed` is an integer.
     """
+    whole("seed", seed)
     fitted, groups = layer.theta.numpy(), layer.group_sizes[0]
     start = np.concatenate([fitted[:groups], np.zeros_like(fitted[groups:])])
     layer.theta.assign(start)
@@ -313,6 +314,8 @@ def bridge(layer, lower, upper, seed):
       lower, upper: θ of the two Gaussians, [P].
       seed: a pair of integers.
     """
+    pair("seed", seed)
+    lower, upper = (array(name, t, layer.theta.shape) for name, t in (("lower", lower), ("upper", upper)))
     difference = (upper - lower).astype(np.float32)
     seeds = tf.random.split(seed, 3)
     # A pilot on the upper side finds the spread, and with it how many draws the bridge needs.

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 from tensorflow_probability.python.internal import parameter_properties
@@ -33,9 +34,10 @@ class LatticeGaussian(tfd.Distribution):
             raise ValueError("precision must be built first: call it on an image, or precision.build((None, H, W))")
         self.precision = precision
         dtype = tf.as_dtype(self.operator().dtype)
-        self.location = None if mean is None else tf.convert_to_tensor(mean, dtype, name="mean")
-        if mean is not None:
-            image_shape(self.location, precision.height, precision.width, name="mean")
+        self.location = None if mean is None else _as_images("mean", mean, dtype, precision)
+        known = None if mean is None else tf.get_static_value(self.location)
+        if known is not None and not np.isfinite(known).all():
+            raise ValueError("mean must be finite: some of its pixels are NaN or infinite")
         super().__init__(
             dtype=dtype,
             reparameterization_type=tfd.FULLY_REPARAMETERIZED,
@@ -89,8 +91,7 @@ class LatticeGaussian(tfd.Distribution):
         return shape if self.location is None else tf.broadcast_dynamic_shape(shape, tf.shape(self.location)[:-2])
 
     def _centre(self, x):
-        x = tf.convert_to_tensor(x, self.dtype)
-        image_shape(x, self.precision.height, self.precision.width)
+        x = _as_images("x", x, self.dtype, self.precision)
         return x if self.location is None else x - self.location
 
     def _times_precision(self, x):
@@ -161,6 +162,20 @@ def _kl_divergence(a, b, name=None):
         shift = -2 * b.unnormalized_log_prob(a.mean())
         constant = tf.cast(b.log_partition() - a.log_partition(), a.dtype)
         return 0.5 * (trace - a.pixels + shift) + constant
+
+
+def _as_images(name, value, dtype, precision):
+    """`value` as a tensor [..., H, W]; TypeError where it cannot be one, ValueError for another H or W."""
+    kind = getattr(value, "dtype", type(value))
+    kind = getattr(kind, "name", None) or getattr(kind, "__name__", str(kind))
+    if "complex" in kind:
+        raise TypeError(f"{name} must hold real numbers, not {kind}")
+    try:
+        images = tf.convert_to_tensor(value, dtype, name=name)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must hold {dtype.name} numbers, not {kind}") from None
+    image_shape(images, precision.height, precision.width, name)
+    return images
 
 
 def as_gaussian(model):

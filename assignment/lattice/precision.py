@@ -38,6 +38,8 @@ class StencilPrecision(keras.layers.Layer):
         shape = tuple(input_shape)
         if len(shape) < 2 or not all(isinstance(n, numbers.Integral) and n > 0 for n in shape[-2:]):
             raise ValueError(f"input_shape must be [..., H, W] with known height and width, not {shape}")
+        if "float" not in self.variable_dtype:
+            raise TypeError(f"dtype must be a floating-point one, not {self.variable_dtype}")
         self.height, self.width = map(int, shape[-2:])
         self.edge_counts = weight_sizes(self.connectivity, self.height, self.width)
         self.group_sizes = [1] * len(self.edge_counts) if self.shared else self.edge_counts
