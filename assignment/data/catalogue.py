@@ -3,22 +3,20 @@
 TensorFlow and tensorflow-datasets are imported where they are used: what needs no data set should not wait for them.
 """
 
-import contextlib
 import io
-import logging
-import re
 import sys
 from pathlib import Path
 
 import numpy as np
 
-from assignment.data import network
+from assignment.data import guards, network
 from assignment.data.network import Unavailable
-from assignment.data.raw import RawImages
+from assignment.data.raw import SPLITS, RawImages, chunk_length
 from assignment.data.store import publish, unwritable, workshop
 from assignment.errors import UserError, did_you_mean
 
 _ORIGIN_FILE = "origin.txt"
+_IDX_FILE = "idx.sha256"
 _BATCH = 1000
 
 
@@ -42,7 +40,7 @@ def check(name, data_dir, others=()):
             raise UserError(f"data set {base!r} has no configuration {config!r}{_suggestion(config, list(configs))}")
         _image_key(_builder(name, data_dir))
     except ImportError as error:
-        raise UserError(f"data set {base!r} needs a package that is not installed ({_reason(error)})") from error
+        raise UserError(f"data set {base!r} needs a package that is not installed ({guards.reason(error)})") from error
 
 
 def is_prepared(name, data_dir):
@@ -51,46 +49,56 @@ def is_prepared(name, data_dir):
 
 
 def read(name, data_dir):
-    """Reads both splits of a prepared data set, in the order of the stock `tfds.load`.
+    """A prepared data set, whose images come in the order of the stock `tfds.load`, as long as they are asked for.
 
     Returns:
-      RawImages; its source is what `prepare_arrays` or `download` noted when the set was prepared.
+      RawImages; its source is what `prepare_idx` or `download` noted when the set was prepared.
 
     Raises:
-      UserError: the prepared files are damaged, or the set lacks a split.
+      UserError: the set is no longer described by its files, or lacks a split.
     """
     builder = _builder(name, data_dir)
     folder = Path(builder.data_dir)
     if not (folder / "dataset_info.json").exists():
-        raise _damaged(folder, "dataset_info.json is missing")
+        raise guards.damaged(folder, "dataset_info.json is missing")
     key = _image_key(builder)
-    for split in ("train", "test"):
+    for split in SPLITS:
         if split not in builder.info.splits:
             raise UserError(f"data set {name!r} has no {split} split, only {', '.join(builder.info.splits)}")
-    train, test = (_read_split(builder, key, split, folder) for split in ("train", "test"))
-    source = f"{name} {builder.version} of tensorflow-datasets, {_origin(folder)}"
-    return RawImages(name, train, test, source, str(folder))
+    origin = _note(folder, _ORIGIN_FILE) or "prepared beforehand"
+    return RawImages(
+        name=name,
+        counts={split: builder.info.splits[split].num_examples for split in SPLITS},
+        size=builder.info.features[key].shape[:2],
+        source=f"{name} {builder.version} of tensorflow-datasets, {origin}",
+        data_dir=Path(data_dir),
+        files=folder,
+        read=lambda split: _chunks(builder, key, split, folder),
+        idx_sha256=_note(folder, _IDX_FILE),
+    )
 
 
-def prepare_arrays(name, data_dir, splits, origin):
-    """Prepares a data set from arrays, so that the stock `tfds.load(name, data_dir=…, download=False)` reads it.
+def prepare_idx(name, data_dir, splits, sha256, origin):
+    """Prepares a data set from IDX files, so that the stock `tfds.load(name, data_dir=…, download=False)` reads it.
 
-    Does nothing if the set is there already.
+    Does nothing if the set is there already. The images stream from file to file, but tensorflow-datasets shuffles
+    them in between, and holds up to 1 GB of them (as PNG) while it does.
 
     Args:
       name: a data set of tensorflow-datasets whose features are one image and one label.
       data_dir: the data folder.
-      splits: {split: (images [N, H, W] uint8, labels [N] uint8)}.
+      splits, sha256: as from `idx.read_folder`.
       origin: where the bytes came from, in words.
 
     Raises:
-      UserError: the arrays do not fit the data set, or the folder cannot be written to.
+      UserError: the images do not fit the data set, or the folder cannot be written to.
     """
     _check_fit(_builder(name, data_dir), splits)
-    count = sum(len(images) for images, _ in splits.values())
+    count = sum(len(split.labels) for split in splits.values())
+    notes = {_ORIGIN_FILE: origin, _IDX_FILE: sha256}
     try:
-        _prepare(name, data_dir, _array_builder(name, splits), origin, f"preparing {count:,} images of {name} (once) …")
-    except Unavailable as error:  # with the arrays at hand only writing can fail
+        _prepare(name, data_dir, _idx_builder(name, splits), notes, f"preparing {count:,} images of {name} (once) …")
+    except Unavailable as error:  # with the files at hand only writing can fail
         raise unwritable(data_dir, error) from error
 
 
@@ -103,7 +111,8 @@ def download(name, data_dir):
     """
     address = download_address(name)
     network.require(address)
-    _prepare(name, data_dir, _builder, f"downloaded from {address}", f"downloading and preparing {name} (once) …")
+    notes = {_ORIGIN_FILE: f"downloaded from {address}"}
+    _prepare(name, data_dir, _builder, notes, f"downloading and preparing {name} (once) …")
 
 
 def download_address(name):
@@ -120,12 +129,12 @@ def _builder(name, data_dir):
     import tensorflow_datasets as tfds
 
     base, _, config = name.partition("/")
-    with _reading(Path(data_dir, name)), _quiet():
+    with guards.reading(Path(data_dir, name)), guards.quiet():
         return tfds.builder_cls(base)(data_dir=data_dir, config=config or None)
 
 
-def _array_builder(name, splits):
-    """Like `_builder`, with the arrays in the place of a download.
+def _idx_builder(name, splits):
+    """Like `_builder`, with IDX files in the place of a download.
 
     The class bears the name of the stock one, so that it prepares the stock folder, and stays out of the registry.
     """
@@ -135,11 +144,11 @@ def _array_builder(name, splits):
     stock = tfds.builder_cls(base)
 
     def split_generators(self, download_manager):
-        return {split: self._generate_examples(*arrays) for split, arrays in splits.items()}
+        return {name: self._generate_examples(split) for name, split in splits.items()}
 
-    def generate_examples(self, images, labels):
+    def generate_examples(self, split):
         # The key of an example decides its place in the shuffled set: its number, as in the stock builder.
-        examples = zip(_encoded(images), labels.tolist(), strict=True)
+        examples = zip(_encoded(split.images), split.labels.tolist(), strict=True)
         return enumerate({"image": io.BytesIO(png), "label": label} for png, label in examples)
 
     methods = {"_split_generators": split_generators, "_generate_examples": generate_examples}
@@ -149,15 +158,20 @@ def _array_builder(name, splits):
 
 
 def _encoded(images):
-    """The images as PNG bytes. Preparing takes half as long with many to a call as with one."""
+    """The images of an IdxFile as PNG bytes. Preparing takes half as long with many to a call as with one."""
     import tensorflow as tf
 
-    for start in range(0, len(images), _BATCH):
-        yield from tf.io.encode_png(images[start : start + _BATCH, :, :, None]).numpy()
+    for chunk in images.chunks():
+        for start in range(0, len(chunk), _BATCH):
+            yield from tf.io.encode_png(chunk[start : start + _BATCH, :, :, None]).numpy()
 
 
-def _prepare(name, data_dir, make_builder, origin, message):
-    """Prepares in a workshop with `make_builder(name, data_dir)`, and moves the whole into the data folder."""
+def _prepare(name, data_dir, make_builder, notes, message):
+    """Prepares in a workshop with `make_builder(name, data_dir)`, and moves the whole into the data folder.
+
+    Args:
+      notes: {name of a file to leave with the data: a line of text}.
+    """
     import tensorflow_datasets as tfds
 
     with workshop(data_dir) as bench:
@@ -166,35 +180,44 @@ def _prepare(name, data_dir, make_builder, origin, message):
         network.say(message)
         builder = make_builder(name, bench)
         tfds.display_progress_bar(sys.stderr.isatty())
-        with _quiet(), _preparing():
+        with guards.quiet(), guards.preparing():
             builder.download_and_prepare(download_config=tfds.download.DownloadConfig(try_download_gcs=False))
         folder = Path(builder.data_dir)
-        (folder / _ORIGIN_FILE).write_text(f"{origin}\n", encoding="utf-8")
+        for file, line in notes.items():
+            (folder / file).write_text(f"{line}\n", encoding="utf-8")
         publish(folder, bench, data_dir)
 
 
-def _read_split(builder, key, split, folder):
+def _chunks(builder, key, split, folder):
+    """The images of a split in order, in arrays [≤ m, H, W] uint8."""
     import tensorflow_datasets as tfds
 
-    with _reading(folder), _quiet():
-        batch = builder.as_dataset(
+    with guards.reading(folder), guards.quiet():
+        images = builder.as_dataset(
             split=split,
-            batch_size=-1,
             decoders=tfds.decode.PartialDecoding({key: True}),
             # Small images are decoded faster than they are handed over: 32 at once halve the time on 2 cores.
             read_config=tfds.ReadConfig(try_autocache=False, num_parallel_calls_for_decode=32),
         )
-        images = tfds.as_numpy(batch)[key]
-    count = builder.info.splits[split].num_examples
-    if len(images) != count:
-        raise _damaged(folder, f"{len(images):,} of {count:,} {split} images are there")
-    return images.reshape(images.shape[:-1])
+        size, expected = builder.info.features[key].shape[:2], builder.info.splits[split].num_examples
+        chunks = iter(images.batch(chunk_length(size)).as_numpy_iterator())
+    count = 0
+    while True:
+        with guards.reading(folder), guards.quiet():  # Not while another's code runs.
+            chunk = next(chunks, None)
+        if chunk is None:
+            break
+        count += len(chunk[key])
+        yield chunk[key][..., 0]
+    if count != expected:
+        raise guards.damaged(folder, f"{count:,} of {expected:,} {split} images are there")
 
 
-def _origin(folder):
-    with _reading(folder):
-        path = folder / _ORIGIN_FILE
-        return path.read_text(encoding="utf-8").strip() if path.exists() else "prepared beforehand"
+def _note(folder, name):
+    """The line of a note left with the data; None where there is none."""
+    with guards.reading(folder):
+        path = folder / name
+        return path.read_text(encoding="utf-8").strip() if path.exists() else None
 
 
 def _image_key(builder):
@@ -215,68 +238,22 @@ def _image_key(builder):
 
 
 def _check_fit(builder, splits):
-    """Raises UserError unless the arrays are what the data set's features foresee."""
+    """Raises UserError unless the images and labels are what the data set's features foresee."""
     features = builder.info.features
     height, width, _ = features[_image_key(builder)].shape
     if set(features) != {"image", "label"}:
         raise UserError(f"data set {builder.name!r} cannot come from IDX files: it is more than images and labels")
-    for split, (images, labels) in splits.items():
-        if images.shape[1:] != (height, width):
+    for name, split in splits.items():
+        if split.size != (height, width):
             raise UserError(
-                f"the {split} images are {images.shape[1]}×{images.shape[2]} pixels, those of {builder.name} "
+                f"the {name} images are {split.size[0]}×{split.size[1]} pixels, those of {builder.name} "
                 f"{height}×{width}: give the IDX files of {builder.name}"
             )
-        if labels.max() >= features["label"].num_classes:
+        if split.labels.max() >= features["label"].num_classes:
             raise UserError(
-                f"the {split} labels go up to {labels.max()}, those of {builder.name} to "
+                f"the {name} labels go up to {split.labels.max()}, those of {builder.name} to "
                 f"{features['label'].num_classes - 1}: give the IDX files of {builder.name}"
             )
-
-
-@contextlib.contextmanager
-def _quiet():
-    """Keeps to itself what tensorflow-datasets prints and logs; errors reach the user as exceptions."""
-    logger = logging.getLogger("absl")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with contextlib.redirect_stdout(io.StringIO()):
-            yield
-    finally:
-        logger.setLevel(level)
-
-
-@contextlib.contextmanager
-def _preparing():
-    """Tells a data folder that cannot be written to (OSError, as it is) from a source that fails (Unavailable)."""
-    try:
-        yield
-    except Exception as error:  # whatever a download or a data set's own code may raise
-        if isinstance(error, OSError) and error.errno:
-            raise
-        raise Unavailable(_reason(error)) from error
-
-
-@contextlib.contextmanager
-def _reading(folder):
-    """Turns what TensorFlow and tensorflow-datasets raise at damaged files into a UserError."""
-    import tensorflow as tf
-    from google.protobuf import json_format
-
-    try:
-        yield
-    except (tf.errors.OpError, json_format.Error, OSError, LookupError, ValueError, TypeError) as error:
-        raise _damaged(folder, _reason(error)) from error
-
-
-def _damaged(folder, reason):
-    return UserError(f"the prepared data in {folder} is damaged ({reason}); delete that folder and run again")
-
-
-def _reason(error):
-    """The first line of an error, without TensorFlow's names of graph nodes."""
-    lines = re.sub(r"\{\{.*?\}\} *|\[Op:.*", "", str(error)).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0][:200].strip()}" if lines else type(error).__name__
 
 
 def _suggestion(word, known):

@@ -4,15 +4,19 @@ A file is two zero bytes, a code for the type, the rank, one big-endian 32-bit l
 row by row (Y. LeCun, C. Cortes, C. Burges, "The MNIST database of handwritten digits").
 """
 
+import contextlib
 import gzip
+import hashlib
+import io
 import math
 import struct
 import zlib
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from assignment.data.raw import check_images
+from assignment.data.raw import SPLITS, check_images
 from assignment.errors import UserError
 
 # For each split the usual names of its images and of its labels.
@@ -22,17 +26,101 @@ FILE_NAMES = {
 }
 
 _TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
+_READ_BYTES = 2**24
 _REMEDY = "get the file again"
 
 
+@dataclass(frozen=True, eq=False)
+class IdxSplit:
+    """One split. Its images stay in their file.
+
+    Attributes:
+      images: `IdxFile` of N images.
+      labels: [N] uint8.
+    """
+
+    images: "IdxFile"
+    labels: np.ndarray
+
+    @property
+    def size(self):
+        """(H, W)."""
+        return self.images.shape[1:]
+
+
+class IdxFile:
+    """One IDX file, read in pieces.
+
+    Attributes:
+      shape, dtype: what its header says.
+    """
+
+    def __init__(self, open_file, where):
+        """Reads the header.
+
+        Args:
+          open_file: function that opens the file for reading bytes.
+          where: its name in messages.
+
+        Raises:
+          UserError: unreadable, not an IDX file, or of an unknown type.
+        """
+        self.where = where
+        self._open = open_file
+        with self._reading() as file:
+            self.dtype, self.shape = _header(file, where)
+
+    def chunks(self):
+        """Its values in order, in arrays [≤ m, …] of at most 16 MiB, if not one row alone; at least one, maybe empty.
+
+        Raises:
+          UserError: the file is damaged, or has fewer or more values than its header says.
+        """
+        row_bytes = math.prod(self.shape[1:]) * self.dtype.itemsize
+        length = max(1, _READ_BYTES // max(1, row_bytes))
+        with self._reading() as file:
+            _header(file, self.where)
+            left = self.shape[0]
+            while True:
+                count = min(left, length)
+                data = _read(file, count * row_bytes)
+                if len(data) < count * row_bytes:
+                    found = (self.shape[0] - left) * row_bytes + len(data)
+                    raise self._wrong("is truncated", f"{found:,} are there")
+                left -= count
+                yield np.frombuffer(data, self.dtype).reshape(count, *self.shape[1:])
+                if not left:
+                    break
+            if file.read(1):
+                raise self._wrong("is longer than its header says", "more are there")
+
+    def array(self):
+        """All its values."""
+        return np.concatenate(list(self.chunks()))
+
+    def _wrong(self, fault, found):
+        expected = math.prod(self.shape) * self.dtype.itemsize
+        return UserError(f"{self.where} {fault}: {expected:,} bytes for shape {self.shape}, but {found}; {_REMEDY}")
+
+    @contextlib.contextmanager
+    def _reading(self):
+        try:
+            with self._open() as file:
+                yield file
+        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+            raise UserError(f"{self.where} is a damaged gzip file ({error}); {_REMEDY}") from error
+        except OSError as error:
+            raise UserError(f"cannot read {self.where}: {error.strerror}") from error
+
+
 def read_folder(folder):
-    """Reads and checks the four IDX files of a folder, each as it is or with `.gz`.
+    """Checks the four IDX files of a folder, each as it is or with `.gz`, by reading them to the end once.
 
     Args:
       folder: path of the folder.
 
     Returns:
-      {"train": (images [N, H, W] uint8, labels [N] uint8), "test": the same}.
+      ({"train": IdxSplit, "test": IdxSplit}, SHA-256 of all their values as hexadecimal digits).
 
     Raises:
       UserError: the folder or a file is missing, unreadable, damaged or not what its name says.
@@ -40,69 +128,70 @@ def read_folder(folder):
     folder = Path(folder)
     if not folder.is_dir():
         raise UserError(f"the IDX folder {folder} does not exist; name a folder that holds {_all_names()}")
-    return parse_files(lambda name: _read_bytes(folder, name), where=f"{folder}/")
+    return _check(lambda name: _in_folder(folder, name))
 
 
-def parse_files(read, where):
-    """Parses and checks the four IDX files.
-
-    Args:
-      read: function from a file's usual name to its bytes.
-      where: what to put before a file's name in a message.
-
-    Returns, Raises: see `read_folder`.
-    """
-    return {split: _parse_split(read, where, *names) for split, names in FILE_NAMES.items()}
+def parse_files(read):
+    """Like `read_folder`, with a function from a file's usual name to its bytes in the place of the folder."""
+    return _check(lambda name: IdxFile(lambda: io.BytesIO(read(name)), name))
 
 
-def parse(data, where):
-    """The array that `data`, the bytes of one IDX file, stand for; `where` names the file in messages.
+def _check(find):
+    """Opens the files with `find(name)`, an IdxFile, and reads them to the end."""
+    digest = hashlib.sha256()
+    splits = {}
+    for split in SPLITS:
+        images, labels = (find(name) for name in FILE_NAMES[split])
+        for chunk in images.chunks():
+            check_images(chunk, images.where)
+            digest.update(chunk)
+        _check_labels(images, labels)
+        splits[split] = IdxSplit(images, labels.array())
+        digest.update(splits[split].labels)
+    return splits, digest.hexdigest()
 
-    Raises:
-      UserError: not an IDX file, an unknown type, fewer or more values than the header says.
-    """
-    zeros, code, rank = struct.unpack(">HBB", data[:4]) if len(data) >= 4 else (0, 0x08, 1)
+
+def _check_labels(images, labels):
+    if len(labels.shape) != 1 or labels.dtype != np.uint8:
+        raise UserError(f"{labels.where} holds {labels.dtype.name} of shape {labels.shape}; one byte a label is needed")
+    if images.shape[0] != labels.shape[0]:
+        raise UserError(
+            f"{images.where} holds {images.shape[0]:,} images, but {labels.where} {labels.shape[0]:,} labels"
+        )
+
+
+def _header(file, where):
+    """(dtype, shape)."""
+    start = _read(file, 4)
+    zeros, code, rank = struct.unpack(">HBB", start) if len(start) == 4 else (0, 0x08, 1)
     if zeros:
-        raise UserError(f"{where} is no IDX file: wrong magic number 0x{data[:4].hex()}; {_REMEDY}")
+        raise UserError(f"{where} is no IDX file: wrong magic number 0x{start.hex()}; {_REMEDY}")
     if code not in _TYPES:
         raise UserError(f"{where}: unknown type code 0x{code:02x} in the IDX header; {_REMEDY}")
-    start = 4 + 4 * rank
-    if len(data) < start:
-        raise UserError(f"{where} is truncated: it ends within its header, after {len(data)} bytes; {_REMEDY}")
-    shape = struct.unpack(f">{rank}I", data[4:start])
-    dtype = np.dtype(_TYPES[code])
-    expected, found = math.prod(shape) * dtype.itemsize, len(data) - start
-    if found != expected:
-        fault = "is truncated" if found < expected else "is longer than its header says"
-        raise UserError(f"{where} {fault}: {expected:,} bytes for shape {shape}, but {found:,} are there; {_REMEDY}")
-    return np.frombuffer(data, dtype, offset=start).reshape(shape)
+    if not rank:
+        raise UserError(f"{where} is no IDX file of images or labels: it has no axes; {_REMEDY}")
+    axes = _read(file, 4 * rank)
+    if len(start) + len(axes) < 4 + 4 * rank:
+        raise UserError(f"{where} is truncated: it ends within its header, after {len(start + axes)} bytes; {_REMEDY}")
+    return np.dtype(_TYPES[code]), struct.unpack(f">{rank}I", axes)
 
 
-def _parse_split(read, where, images_name, labels_name):
-    images = parse(read(images_name), where + images_name)
-    check_images(images, where + images_name)
-    labels = parse(read(labels_name), where + labels_name)
-    if labels.ndim != 1 or labels.dtype != np.uint8:
-        raise UserError(
-            f"{where}{labels_name} holds {labels.dtype.name} of shape {labels.shape}; one byte a label is needed"
-        )
-    if len(images) != len(labels):
-        raise UserError(f"{where}{images_name} holds {len(images):,} images, but {labels_name} {len(labels):,} labels")
-    return images, labels
+def _read(file, count):
+    """`count` bytes, or fewer at the end of the file: no header can ask for more memory than there is file."""
+    pieces = []
+    while count and (piece := file.read(min(count, _READ_BYTES))):
+        pieces.append(piece)
+        count -= len(piece)
+    return b"".join(pieces)
 
 
-def _read_bytes(folder, name):
+def _in_folder(folder, name):
     plain, zipped = folder / name, folder / f"{name}.gz"
-    try:
-        if plain.exists():
-            return plain.read_bytes()
-        return gzip.decompress(zipped.read_bytes())
-    except FileNotFoundError:
-        raise UserError(f"{folder} lacks {name} (or {name}.gz); it must hold {_all_names()}") from None
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise UserError(f"{zipped} is a damaged gzip file ({error}); {_REMEDY}") from error
-    except OSError as error:
-        raise UserError(f"cannot read {name} in {folder}: {error.strerror}") from error
+    if plain.exists():
+        return IdxFile(lambda: open(plain, "rb"), plain)
+    if zipped.exists():
+        return IdxFile(lambda: gzip.open(zipped, "rb"), zipped)
+    raise UserError(f"{folder} lacks {name} (or {name}.gz); it must hold {_all_names()}")
 
 
 def _all_names():

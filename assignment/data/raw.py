@@ -1,44 +1,92 @@
 """8-bit images as they came, before any preprocessing, and what they must look like."""
 
+import functools
 import hashlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from assignment.errors import UserError
 
+SPLITS = ("train", "test")
+_CHUNK_BYTES = 2**24
+
 
 @dataclass(frozen=True, eq=False)
 class RawImages:
-    """Both splits of one data set.
+    """Both splits of one data set, where they lie.
 
     Attributes:
       name: the data set that these bytes are, `mnist_sample` after falling back on it.
-      train, test: [N, H, W] uint8, the same H and W.
+      counts: {split: number of images}.
+      size: (H, W), the same for both splits.
       source: where the bytes came from, in words.
-      folder: where they lie now.
+      data_dir: the data folder that they belong to.
+      files: the file, or the folder of files, that holds them.
+      read: function from a split's name to its images in order, in arrays [≤ m, H, W] uint8; see `chunks`.
+      idx_sha256: of the IDX files that they were prepared from, None where they were not.
     """
 
     name: str
-    train: np.ndarray
-    test: np.ndarray
+    counts: dict[str, int]
+    size: tuple[int, int]
     source: str
-    folder: str
+    data_dir: Path
+    files: Path
+    read: Callable[[str], Iterator[np.ndarray]]
+    idx_sha256: str | None = None
 
     def __post_init__(self):
-        for split in ("train", "test"):
-            check_images(getattr(self, split), f"the {split} split of {self.name}")
-        if self.train.shape[1:] != self.test.shape[1:]:
-            raise UserError(
-                f"{self.name}: training images are {_size(self.train)}, test images {_size(self.test)} pixels; "
-                "both splits must have images of one size"
-            )
+        for split in SPLITS:
+            if not self.counts[split]:
+                raise UserError(f"the {split} split of {self.name} is empty")
+
+    def chunks(self, split):
+        """The images of a split in order, in arrays [≤ m, H, W] uint8, m = `chunk_length(size)`.
+
+        Raises:
+          UserError: the files are damaged.
+        """
+        return self.read(split)
+
+    def array(self, split):
+        """The images of a split in memory, [N, H, W] uint8."""
+        images = np.empty([self.counts[split], *self.size], np.uint8)
+        start = 0
+        for chunk in self.chunks(split):
+            images[start : start + len(chunk)] = chunk
+            start += len(chunk)
+        return images
+
+    @functools.cached_property
+    def train(self):
+        """`array("train")`, kept."""
+        return self.array("train")
+
+    @functools.cached_property
+    def test(self):
+        """`array("test")`, kept."""
+        return self.array("test")
 
     def __str__(self):
         return (
-            f"{self.name}: {len(self.train):,} training and {len(self.test):,} test images of "
-            f"{_size(self.train)} pixels in {self.folder} ({self.source})"
+            f"{self.name}: {self.counts['train']:,} training and {self.counts['test']:,} test images of "
+            f"{'×'.join(map(str, self.size))} pixels in {self.files} ({self.source})"
         )
+
+
+def chunk_length(size):
+    """How many images of a size (H, W) are worked on at once: as float32 they take at most 16 MiB, if not one alone."""
+    return max(1, _CHUNK_BYTES // (4 * size[0] * size[1]))
+
+
+def chunks_of(images):
+    """An array [N, H, W] in pieces of `chunk_length`."""
+    length = chunk_length(images.shape[1:])
+    for start in range(0, len(images), length):
+        yield images[start : start + length]
 
 
 def check_images(images, what):
@@ -58,7 +106,3 @@ def check_images(images, what):
 def sha256(images):
     """SHA-256 of the images' bytes in order, as hexadecimal digits."""
     return hashlib.sha256(np.ascontiguousarray(images)).hexdigest()
-
-
-def _size(images):
-    return "×".join(map(str, images.shape[1:]))

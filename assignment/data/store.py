@@ -1,5 +1,6 @@
 """A data folder that stays whole: what is prepared appears there all at once or not at all."""
 
+import errno
 import fcntl
 import os
 import shutil
@@ -11,6 +12,10 @@ from assignment.data.network import say
 from assignment.errors import UserError
 
 _PREFIX = ".preparing-"
+
+
+class ReadOnly(UserError):
+    """A data folder in which one may not write."""
 
 
 def data_folder(data_dir=None):
@@ -26,7 +31,7 @@ def workshop(data_dir):
     folder is found under the lock was left by one that was killed.
 
     Raises:
-      UserError: `data_dir` cannot be written to, or the disk is full.
+      UserError: `data_dir` cannot be written to (ReadOnly if it is not allowed), or the disk is full.
     """
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
@@ -38,20 +43,23 @@ def workshop(data_dir):
             with tempfile.TemporaryDirectory(prefix=_PREFIX, dir=data_dir, ignore_cleanup_errors=True) as folder:
                 yield Path(folder)
     except OSError as error:
-        raise unwritable(data_dir, error.strerror or error) from error
+        raise unwritable(data_dir, error) from error
 
 
 def publish(folder, workshop_dir, data_dir):
-    """Moves `folder` from the workshop to the same place in the data folder, in one step."""
+    """Moves `folder` from the workshop to the same place in the data folder, in the place of what may be there."""
     place = data_dir / folder.relative_to(workshop_dir)
     place.parent.mkdir(parents=True, exist_ok=True)
+    if place.exists():
+        place.rename(Path(workshop_dir, "replaced"))
     folder.rename(place)
 
 
-def unwritable(data_dir, reason):
-    """The UserError for a data folder in which nothing can be prepared."""
-    return UserError(
-        f"cannot write to the data folder {data_dir} ({reason}); "
+def unwritable(data_dir, error):
+    """The UserError for a data folder in which nothing can be prepared, because of `error`."""
+    forbidden = getattr(error, "errno", None) in (errno.EACCES, errno.EPERM, errno.EROFS)
+    return (ReadOnly if forbidden else UserError)(
+        f"cannot write to the data folder {data_dir} ({getattr(error, 'strerror', None) or error}); "
         "make it writable, with room in it, or name another with the environment variable ASSIGNMENT_DATA_DIR"
     )
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from assignment.batches import second_moments
 from assignment.checks import varying
-from assignment.data import load_splits
+from assignment.data import open_splits
 from assignment.estimators.maximum_likelihood import fisher_scoring, mean_log_likelihood
 from assignment.lattice.information import pool_moments
 from assignment.lattice.precision import StencilPrecision
@@ -41,24 +41,24 @@ class Exercise:
     """A data set ready for fitting.
 
     Attributes:
-      train, test: the preprocessed splits, see `assignment.data.Images`.
+      train, test: the preprocessed splits on disk, see `assignment.data.ImageStream`.
       second_moments, test_second_moments: E[xxᵀ] of either split, float64 [D, D]: all a Gaussian sees of the data.
       strategy: a `tf.distribute.Strategy` for the training, or None.
     """
 
     def __init__(self, settings, strategy=None):
         self.strategy = strategy
-        self.train, self.test = load_splits(
+        self.train, self.test = open_splits(
             settings.dataset, seed=settings.seed, data_dir=settings.data_dir, idx_dir=settings.idx_dir
         )
-        self.second_moments = second_moments(self.train.images)
-        self.test_second_moments = second_moments(self.test.images)
+        self.second_moments = second_moments(self.train)
+        self.test_second_moments = second_moments(self.test)
         self.fallback = self.train.name != settings.dataset
 
     @property
     def size(self):
         """(H, W)."""
-        return self.train.images.shape[1:]
+        return self.train.size
 
     def new_layer(self, connectivity, weights, dtype="float32"):
         """A diagonal Λ of the family matched to the data's variances: where every fit starts."""

@@ -47,7 +47,7 @@ def fit_fixed(exercise, settings, progress, part, checkpoint):
     def observe(step, steps, loss):
         progress(step, steps, f"loss {loss:.4g}  c {float(estimator.log_partition):.1f}")
 
-    images = exercise.train.images
+    images = exercise.train
     batch_size = shareable(min(BATCH, len(images) // 50))
     check_noise_count(ratio, batch_size, layer.pixels)
     history = fit(
@@ -100,7 +100,7 @@ def fit_telescoped(exercise, settings, progress, part, checkpoint):
 
     stages, history = telescope(
         layer,
-        exercise.train.images,
+        exercise.train,
         settings.optimizer,
         noise_ratio=ratio,
         seed=settings.seed,
@@ -161,7 +161,7 @@ def one_sample(exercise, layer, theta, seed):
 
 def compare(estimator, model, exercise, seed):
     """G on held-out images and on as many fresh noise images."""
-    images = exercise.test.images[:COMPARED]
+    images = exercise.test.take(COMPARED)
     drawn = estimator.noise.sample(len(images), seed=(seed, 3))
     return estimator.log_ratio(model, images).numpy(), estimator.log_ratio(model, drawn).numpy()
 

@@ -88,8 +88,8 @@ def dataset_facts(exercise):
     return {
         "name": train.name,
         "source": train.source,
-        "images": len(train.images),
-        "test_images": len(exercise.test.images),
+        "images": len(train),
+        "test_images": len(exercise.test),
         "sha256": train.sha256,
         "fallback": exercise.fallback,
     }
@@ -122,13 +122,15 @@ def common_arrays(exercise, layer, seed):
         "cols": np.concatenate([columns, rows[off]]),
         "values": np.concatenate([values, values[off]]).astype(np.float64),
         "samples": gaussian.sample(SHOWN, seed=(seed, 1)).numpy().astype(np.float32),
-        "data": exercise.train.images[:SHOWN] + mean,
+        "data": exercise.train.take(SHOWN) + mean,
         "diagonal": layer.diagonal.numpy(),
         "couplings": layer.couplings.numpy(),
         "covariance_pixel": np.array([height // 2, width // 2]),
         "covariance_fitted": layer.operator().solvevec(unit).numpy().reshape(height, width),
         "covariance_empirical": exercise.second_moments[pixel].reshape(height, width),
-        "test_log_likelihood": gaussian.log_prob(tf.cast(exercise.test.images + mean, tf.float64)).numpy(),
+        "test_log_likelihood": np.concatenate(
+            [gaussian.log_prob(tf.cast(chunk + mean, tf.float64)) for chunk in exercise.test.chunks()]
+        ),
         "conditional_log_likelihood": conditional_log_likelihood(layer, exercise.test_second_moments),
     }
 

@@ -42,7 +42,7 @@ def _run(part, settings, strategy):
     Path(settings.output).mkdir(parents=True, exist_ok=True)
     tf.config.experimental.enable_op_determinism()  # The same seed gives the same bytes.
     exercise = Exercise(settings, strategy)
-    say(f"{exercise.train.name}: {len(exercise.train.images)} training images, {exercise.train.source}")
+    say(f"{exercise.train.name}: {len(exercise.train)} training images, {exercise.train.source}")
     if part == "second":
         say("The coin (seed {}) fell {}: {}.".format(settings.coin_seed, *flip(settings.coin_seed)))
     results = Path(settings.output) / "results" / exercise.train.name

@@ -19,7 +19,7 @@ def conditional_nce(exercise, settings, progress, part, checkpoint, variant):
     layer = exercise.new_layer(settings.connectivity, settings.weights)
     result = fit_conditional_nce(
         layer,
-        exercise.train.images,
+        exercise.train,
         variant,
         settings.optimizer,
         seed=settings.seed,
@@ -35,7 +35,7 @@ def conditional_nce(exercise, settings, progress, part, checkpoint, variant):
     }
     arrays = {"epsilon_by_step": result["epsilon"]}
     if layer.shared:
-        arrays |= scan_epsilon(layer, exercise.train.images, exercise.test.images, variant, seed=settings.seed)
+        arrays |= scan_epsilon(layer, exercise.train, exercise.test, variant, seed=settings.seed)
     return _save(exercise, settings, part, "cnce", variant, layer, result, seconds, facts, arrays)
 
 
@@ -44,7 +44,7 @@ def score_matching(exercise, settings, progress, part, checkpoint, variant):
     layer = exercise.new_layer(settings.connectivity, settings.weights)
     result = fit_score_matching(
         layer,
-        exercise.train.images,
+        exercise.train,
         variant,
         settings.optimizer,
         seed=settings.seed,
