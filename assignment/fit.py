@@ -15,6 +15,10 @@ from assignment.lattice.gaussian import as_gaussian
 from assignment.lattice.information import independent_information
 from assignment.lattice.precision import StencilPrecision
 
+# AutoGraph rewrites the source of all that a graph calls, which took two thirds of the time to the first step. Only the
+# Trainer's own few branches need it; an estimator must do without `if` and `while` on tensors.
+unconverted = tf.autograph.experimental.do_not_convert
+
 OPTIMIZERS = {"sgd": keras.optimizers.SGD, "rmsprop": keras.optimizers.RMSprop, "adam": keras.optimizers.Adam}
 
 
@@ -129,6 +133,7 @@ class Trainer:
             self.last_move.assign(self.phi - before)
         return tf.where(finite, loss[0], math.nan)
 
+    @unconverted
     def _share_of_gradient(self, x, seed):
         """What this replica adds to [loss, gradient in the estimator's own unknowns, gradient in θ], [1 + … + P]."""
         x, weight = share(x)
@@ -153,12 +158,17 @@ class Trainer:
         share = tf.minimum(1.0, self.reach / tf.norm(move))
         left = tf.constant(1.0)
         self._place(before + share * move)
-        while not self.layer.operator().positive_definite():
+        while not self._positive_definite():
             left = tf.where(left > 1e-6, left / 2, 0.0)
             self._place(before + left * share * move)
             self.halvings.assign_add(1)
         return left
 
+    @unconverted
+    def _positive_definite(self):
+        return self.layer.operator().positive_definite()
+
+    @unconverted
     def _place(self, phi):
         self.phi.assign(phi)
         shift = self._solve(phi, adjoint=True)

@@ -362,7 +362,7 @@ def _log_ratio(layer, theta, difference, count, seed):
     return np.concatenate(chunks).astype(np.float64)
 
 
-@tf.function(reduce_retracing=True)
+@tf.function(reduce_retracing=True, autograph=False)
 def _log_ratio_of_draws(layer, factor, difference, count, seed):
     x = factor.colour(tf.random.stateless_normal([count, layer.height, layer.width], seed))
     return -0.5 * tf.tensordot(layer.quadratic_moments(x), difference, axes=1)
