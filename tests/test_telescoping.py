@@ -5,6 +5,8 @@ import pytest
 import tensorflow as tf
 from conftest import random_layer
 
+from assignment.batches import ArrayImages
+from assignment.benchmark.large_fit import recover
 from assignment.estimators import telescoping
 from assignment.estimators.telescoping import (
     MovingNoise,
@@ -179,3 +181,27 @@ def test_the_centre_of_whitening_is_the_expectation_of_s():
     x = LatticeGaussian(layer).sample(40_000, seed=1)
     s = -0.5 * layer.quadratic_moments(x).numpy()
     assert np.abs((s.mean(0) - trainer.mean) / (s.std(0) / 200)).max() < 4.5
+
+
+def test_nothing_is_traced_again_in_a_loop():
+    """Steps are traced once; bridges, which differ in their numbers of draws, not once each."""
+    _, images = truth_and_images("shared", 6, 1000)
+    layer = diagonal_start(4, "shared", images)
+    journey = telescoping.Journey(layer, "adam", 1.0, 10, 0, None)
+    for _, x in zip(range(30), ArrayImages(images).minibatches(20, 0), strict=False):
+        journey.step(x)
+    assert journey.trainer._step.experimental_get_tracing_count() == 1
+    before, draws = layer.theta.numpy(), telescoping._log_ratio_of_draws
+    counts = []
+    for k in range(5):
+        bridge(layer, before, before * (1.01 + 0.01 * k), (0, k))
+        counts.append(draws.experimental_get_tracing_count())
+    assert counts[1:] == counts[:1] * 4
+
+
+@pytest.mark.slow
+def test_a_large_lattice_is_recovered_within_its_error_bars():
+    fit = recover(64, images=200)
+    errors = (np.array(fit["weights"]) - fit["truth"]) / fit["standard_errors"]
+    assert np.abs(errors).max() < 4
+    assert abs(fit["log_partition"] - fit["exact"]) < 4 * fit["standard_error"] < 1
