@@ -48,9 +48,9 @@ SHAPES = [  # of the operator's batch, of the mean's, of both.
 ]
 
 
-def batched(operator_batch, mean_batch, **options):
+def batched(operator_batch, mean_batch, kind=(8, "per_edge"), **options):
     mean = None if mean_batch is None else normal((*mean_batch, H, W), 1)
-    return LatticeGaussian(lattices(operator_batch), mean, **options)
+    return LatticeGaussian(lattices(operator_batch, *kind), mean, **options)
 
 
 @pytest.fixture(params=SHAPES, ids=str)
@@ -154,7 +154,7 @@ SLICES = [
     ids=str,
 )
 def test_slices(operator_batch, mean_batch, slices):
-    gaussian = batched(operator_batch, mean_batch, validate_args=True, name="lattice")
+    gaussian = batched(operator_batch, mean_batch, (4, "shared"), validate_args=True, name="lattice")
     x = normal((H, W), 2)
     part = gaussian[slices]
     assert type(part) is LatticeGaussian and part.validate_args and part.name == gaussian.name
@@ -314,12 +314,12 @@ def theta_of(kind, layer):
 @pytest.mark.parametrize("eigenvalues", ["random", "homogeneous", "identity"])
 @pytest.mark.parametrize("weights", ["shared", "per_edge"])
 def test_gradients(weights, eigenvalues, method):
-    layer = random_layer(4, weights, 3, 3)
+    layer = random_layer(4, weights, 2, 2)
     layer.theta.assign(theta_of(eigenvalues, layer))
-    mean = tf.Variable(normal((3, 3)))
+    mean = tf.Variable(normal((2, 2)))
     gaussian = LatticeGaussian(layer, mean)
-    arguments = {"log_prob": (normal((2, 3, 3)),), "entropy": (), "variance": ()}.get(method, (2, (1, 2)))
-    weight = tf.constant(normal((2, 3, 3), 5))
+    arguments = {"log_prob": (normal((2, 2, 2)),), "entropy": (), "variance": ()}.get(method, (2, (1, 2)))
+    weight = tf.constant(normal((2, 2, 2), 5))
 
     def value():
         result = getattr(gaussian, method)(*arguments)
