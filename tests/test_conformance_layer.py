@@ -17,8 +17,7 @@ DTYPES = pytest.mark.parametrize("dtype", ["float32", "float64"])
 
 @pytest.mark.filterwarnings("ignore:`shuffle=True` was passed:UserWarning")  # By Keras, of its own generator.
 @KINDS
-@DTYPES
-@pytest.mark.parametrize("shape", [(2, H, W), (2, 5, 1, W)], ids=str)
+@pytest.mark.parametrize(("dtype", "shape"), [("float32", (2, H, W)), ("float64", (2, 5, 1, W))])
 def test_keras_checks_of_a_layer(connectivity, weights, dtype, shape):
     TestCase().run_layer_test(
         StencilPrecision,
@@ -90,8 +89,11 @@ def test_fit_by_keras(connectivity, weights):
     model = functional(layer, "float64")
     x = np.random.default_rng(0).standard_normal((6, H, W))
     theta = layer.theta.numpy()
-    # −½ xᵀ(−Λx) has the gradient ½ E[moments].
-    energy = lambda x, y: -0.5 * keras.ops.mean(keras.ops.sum(x * y, axis=(-2, -1)))  # noqa: E731
+
+    def energy(x, y):
+        """½ E[xᵀΛx], whose gradient is ½ E[moments]."""
+        return -0.5 * keras.ops.mean(keras.ops.sum(x * y, axis=(-2, -1)))
+
     model.compile(keras.optimizers.SGD(0.1), loss=energy)
     history = model.fit(x, x, batch_size=6, epochs=1, verbose=0).history
     moments = layer.quadratic_moments(x).numpy().mean(0)
