@@ -6,9 +6,10 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 from tensorflow_probability.python.internal import parameter_properties
+from tensorflow_probability.python.internal.tensor_util import convert_nonref_to_tensor
 
 from assignment.checks import image_shape
-from assignment.lattice.operator import LinearOperatorLattice
+from assignment.lattice.operator import LinearOperatorLattice, batch_slices
 from assignment.lattice.precision import StencilPrecision
 
 tfd = tfp.distributions
@@ -20,9 +21,14 @@ class LatticeGaussian(tfd.Distribution):
     The precision is read anew at every call, so gradients reach the weights of a layer wherever the distribution was
     built.
 
+    `tfd.kl_divergence` knows other lattices, and the dense normals of TFP (`MultivariateNormalTriL`, `…FullCovariance`,
+    `…LinearOperator`, `…Diag`) on the D = H·W pixels row by row, in both directions.
+
     Args:
       precision: a built `StencilPrecision`, or a `LinearOperatorLattice` with any batch shape.
-      mean: μ, [..., H, W]; zero when None.
+      mean: μ, [..., H, W]; zero when None. A variable is read anew at every call, too.
+      validate_args: whether every call makes sure that Λ is positive definite (tf.errors.InvalidArgumentError); it
+        costs a factorisation. Without it, what has no value is NaN.
     """
 
     def __init__(self, precision, mean=None, validate_args=False, allow_nan_stats=True, name="LatticeGaussian"):
@@ -55,17 +61,23 @@ class LatticeGaussian(tfd.Distribution):
         )
 
     def __getitem__(self, slices):
-        """The distributions of a part of the batch."""
-        slices = slices if isinstance(slices, tuple) else (slices,)
-        image = (slice(None), slice(None)) if Ellipsis in slices else (Ellipsis,)
-        return LatticeGaussian(
-            self.operator()[slices], None if self.location is None else self.mean()[(*slices, *image)], name=self.name
-        )
+        """The distributions of a part of the batch. A layer, which has no batch, is shared by all of them."""
+        changed = {}
+        if not isinstance(self.precision, StencilPrecision):
+            changed["precision"] = self.precision.part(slices, self.batch_shape_tensor())
+        if self.location is not None or not changed:
+            changed["mean"] = self.mean()[batch_slices(slices, 2)]
+        return self.copy(**changed)
+
+    def _broadcast_parameters_with_batch_shape(self, batch_shape):
+        # TFP would take the method `mean` for the parameter of that name.
+        batch_shape = tf.broadcast_dynamic_shape(tf.convert_to_tensor(batch_shape), self.batch_shape_tensor())
+        return self.copy(mean=tf.broadcast_to(self.mean(), tf.concat([batch_shape, self.event_shape], axis=0)))
 
     @property
     def trainable_variables(self):
-        """θ, where the precision is a layer."""
-        return tuple(getattr(self.precision, "trainable_variables", ()))
+        """θ, where the precision is a layer, and what else is a variable."""
+        return (*getattr(self.precision, "trainable_variables", ()), *super().trainable_variables)
 
     @property
     def pixels(self):
@@ -105,20 +117,19 @@ class LatticeGaussian(tfd.Distribution):
         """∇_x log p(x) = −Λ(x − μ), [..., H, W]."""
         return -self._times_precision(self._centre(x))
 
-    def unnormalized_log_prob(self, x, name="unnormalized_log_prob"):
+    def _unnormalized_log_prob(self, x):
         """f_θ(x) = −½(x − μ)ᵀΛ(x − μ) for images [..., H, W], as [...]."""
-        with self._name_and_control_scope(name):
-            x = self._centre(x)
-            if isinstance(self.precision, StencilPrecision):
-                return -0.5 * self.precision.quadratic_form(x)
-            return -0.5 * tf.reduce_sum(x * self._times_precision(x), axis=[-2, -1])
+        x = self._centre(x)
+        if isinstance(self.precision, StencilPrecision):
+            return -0.5 * self.precision.quadratic_form(x)
+        return -0.5 * tf.reduce_sum(x * self._times_precision(x), axis=[-2, -1])
 
     def log_partition(self):
         """log Z = D/2 log 2π − ½ log det Λ, exact, in float64, [...]."""
         return 0.5 * self.pixels * math.log(2 * math.pi) - 0.5 * self.operator().log_determinant()
 
     def _log_prob(self, x):
-        return self.unnormalized_log_prob(x) - tf.cast(self.log_partition(), self.dtype)
+        return self._unnormalized_log_prob(x) - tf.cast(self.log_partition(), self.dtype)
 
     def _entropy(self):
         entropy = tf.cast(0.5 * self.pixels + self.log_partition(), self.dtype)
@@ -132,7 +143,14 @@ class LatticeGaussian(tfd.Distribution):
 
     def _covariance(self):
         """Σ = Λ⁻¹ over row-by-row pixel numbers, [..., D, D]."""
-        return self.operator().solve(tf.eye(self.pixels, dtype=self.dtype))
+        shape = tf.concat([self.batch_shape_tensor(), [self.pixels, self.pixels]], axis=0)
+        return tf.broadcast_to(self.operator().inverse_matrix(), shape)
+
+    def _variance(self):
+        """The variance of each pixel, [..., H, W]; by way of Σ."""
+        variance = tf.linalg.diag_part(self.operator().inverse_matrix())
+        images = tf.reshape(variance, tf.concat([tf.shape(variance)[:-1], self.event_shape], axis=0))
+        return tf.broadcast_to(images, tf.concat([self.batch_shape_tensor(), self.event_shape], axis=0))
 
     def _sample_n(self, n, seed=None):
         """x' = μ + Aε with the symmetric root A = Λ^(−½) (the hand-out's sampling formula)."""
@@ -150,6 +168,13 @@ class LatticeGaussian(tfd.Distribution):
         x = tf.cast(x, self.dtype)
         return x if self.location is None else x + self.location
 
+    def _parameter_control_dependencies(self, is_init):
+        # At the start for constants, at every call for variables.
+        varies = isinstance(self.precision, StencilPrecision) or bool(self.precision.variables)
+        if self.validate_args and is_init != varies:
+            return [self.operator().assert_positive_definite()]
+        return []
+
     def _default_event_space_bijector(self):
         return tfp.bijectors.Identity(validate_args=self.validate_args)
 
@@ -157,8 +182,9 @@ class LatticeGaussian(tfd.Distribution):
 @tfd.RegisterKL(LatticeGaussian, LatticeGaussian)
 def _kl_divergence(a, b, name=None):
     """KL(a ‖ b) = ½[tr(Λ_b Σ_a) − D + (μ_a − μ_b)ᵀΛ_b(μ_a − μ_b)] + log Z_b − log Z_a, [...]."""
+    _same_pixels(a.event_shape, b.event_shape)
     with tf.name_scope(name or "kl_divergence"):
-        trace = tf.linalg.trace(b.operator().matmul(a.covariance()))
+        trace = tf.linalg.trace(b.operator().matmul(a.operator().inverse_matrix()))
         shift = -2 * b.unnormalized_log_prob(a.mean())
         constant = tf.cast(b.log_partition() - a.log_partition(), a.dtype)
         return 0.5 * (trace - a.pixels + shift) + constant
@@ -171,11 +197,36 @@ def _as_images(name, value, dtype, precision):
     if "complex" in kind:
         raise TypeError(f"{name} must hold real numbers, not {kind}")
     try:
-        images = tf.convert_to_tensor(value, dtype, name=name)
+        images = convert_nonref_to_tensor(value, dtype=dtype, name=name)
     except (TypeError, ValueError):
         raise TypeError(f"{name} must hold {dtype.name} numbers, not {kind}") from None
     image_shape(images, precision.height, precision.width, name)
     return images
+
+
+@tfd.RegisterKL(LatticeGaussian, tfd.MultivariateNormalLinearOperator)
+def _kl_divergence_to_dense(a, b, name=None):
+    """KL(a ‖ b) = ½ tr(Σ_b⁻¹ Σ_a) − log b(μ_a) − H(a), [...], with Σ_b = SSᵀ."""
+    _same_pixels([a.pixels], b.event_shape)
+    with tf.name_scope(name or "kl_divergence"):
+        trace = tf.linalg.trace(b.scale.solve(b.scale.solve(a.operator().inverse_matrix()), adjoint=True))
+        mean = tf.reshape(a.mean(), tf.concat([a.batch_shape_tensor(), [a.pixels]], axis=0))
+        return 0.5 * trace - b.log_prob(mean) - a.entropy()
+
+
+@tfd.RegisterKL(tfd.MultivariateNormalLinearOperator, LatticeGaussian)
+def _kl_divergence_from_dense(a, b, name=None):
+    """KL(a ‖ b) = ½ tr(Λ_b Σ_a) − log b(μ_a) − H(a), [...]."""
+    _same_pixels(a.event_shape, [b.pixels])
+    with tf.name_scope(name or "kl_divergence"):
+        trace = tf.linalg.trace(b.operator().matmul(a.covariance()))
+        mean = tf.reshape(a.mean(), tf.concat([a.batch_shape_tensor(), b.event_shape], axis=0))
+        return 0.5 * trace - b.log_prob(mean) - a.entropy()
+
+
+def _same_pixels(a, b):
+    if not tf.TensorShape(a).is_compatible_with(b):
+        raise ValueError(f"the divergence needs two densities of the same pixels, not of {a} and {b}")
 
 
 def as_gaussian(model):

@@ -1,9 +1,13 @@
 """Λ as a `tf.linalg.LinearOperator`: products without the matrix, and the cheapest exact factorisation it allows."""
 
+import functools
+
 import tensorflow as tf
 from tensorflow.python.ops.linalg.linear_operator import make_composite_tensor
+from tensorflow.python.ops.linalg.linear_operator_util import convert_nonref_to_tensor
 
 from assignment.lattice.cholesky import block_cholesky, block_rows
+from assignment.lattice.root import inverse_root
 from assignment.lattice.sine import SineRoot, sine_transform, symbols
 from assignment.lattice.stencil import OFFSETS, edge_ends, edge_shape, padding
 
@@ -31,7 +35,7 @@ def _pad(x, rows, columns):
     return tf.pad(x, [(0, 0)] * (x.shape.rank - 2) + [rows, columns])
 
 
-@make_composite_tensor
+@functools.partial(make_composite_tensor, module_name="assignment")
 class LinearOperatorLattice(tf.linalg.LinearOperator):
     """The symmetric precision Λ, [..., D, D], of a lattice of H × W pixels numbered row by row.
 
@@ -46,15 +50,43 @@ class LinearOperatorLattice(tf.linalg.LinearOperator):
     where Λ is not positive definite; `positive_definite()` tells.
     """
 
-    def __init__(self, diagonal, couplings, height, width, name="LinearOperatorLattice"):
-        parameters = dict(diagonal=diagonal, couplings=couplings, height=height, width=width, name=name)
-        with tf.name_scope(name):
-            self._diagonal = tf.convert_to_tensor(diagonal, name="diagonal")
-            self._couplings = tf.convert_to_tensor(couplings, self._diagonal.dtype, name="couplings")
-        self._height, self._width = height, width
-        super().__init__(
-            dtype=self._diagonal.dtype, is_self_adjoint=True, is_square=True, parameters=parameters, name=name
+    def __init__(
+        self,
+        diagonal,
+        couplings,
+        height,
+        width,
+        is_non_singular=True,
+        is_self_adjoint=True,
+        is_positive_definite=True,
+        is_square=True,
+        name="LinearOperatorLattice",
+    ):
+        hints = dict(
+            is_non_singular=is_non_singular,
+            is_self_adjoint=is_self_adjoint,
+            is_positive_definite=is_positive_definite,
+            is_square=is_square,
         )
+        parameters = dict(diagonal=diagonal, couplings=couplings, height=height, width=width, name=name, **hints)
+        if not is_self_adjoint or not is_square:
+            raise ValueError("is_self_adjoint and is_square must be True: the precision of a lattice is symmetric")
+        with tf.name_scope(name):
+            self._diagonal = convert_nonref_to_tensor(diagonal, name="diagonal")
+            self._couplings = convert_nonref_to_tensor(couplings, dtype=self._diagonal.dtype, name="couplings")
+        self._height, self._width = height, width
+        self._check_shapes()
+        super().__init__(dtype=self._diagonal.dtype, parameters=parameters, name=name, **hints)
+
+    def _check_shapes(self):
+        # A graph must know them: homogeneous weights read as per-edge ones would give another matrix, silently.
+        for name, field, before in (("diagonal", self._diagonal, []), ("couplings", self._couplings, ["K"])):
+            size = field.shape[-2:] if field.shape.rank is not None and field.shape.rank >= 2 + len(before) else None
+            if size not in ([1, 1], [self._height, self._width]):
+                shape = ", ".join(map(str, ["...", *before, self._height, self._width]))
+                raise ValueError(f"{name} must have shape [{shape}], or 1 in place of both sizes, not {field.shape}")
+        if self._couplings.shape[-3] not in _OFFSETS_BY_COUNT:
+            raise ValueError(f"couplings must have K = 2 or 4 directions, not {self._couplings.shape[-3]}")
 
     @property
     def diagonal(self):
@@ -100,6 +132,22 @@ class LinearOperatorLattice(tf.linalg.LinearOperator):
     def _experimental_parameter_ndims_to_matrix_ndims(self):
         return {"diagonal": 2, "couplings": 3}
 
+    def __getitem__(self, slices):
+        """The lattices of a part of the batch."""
+        return self.part(slices, self.batch_shape_tensor())
+
+    def part(self, slices, batch_shape):
+        """The lattices of a part of the batch, once it is broadcast to `batch_shape`.
+
+        TensorFlow's own slicing forgets the static size of the fields where the batch shape is not static.
+        """
+        fields = {}
+        for name, ndims in self._experimental_parameter_ndims_to_matrix_ndims.items():
+            field = getattr(self, name)
+            whole = tf.broadcast_to(field, tf.concat([batch_shape, field.shape[-ndims:]], axis=0))
+            fields[name] = whole[batch_slices(slices, ndims)]
+        return type(self)(**{**self.parameters, **fields})
+
     def _shape(self):
         batch = tf.broadcast_static_shape(self.diagonal.shape[:-2], self.couplings.shape[:-3])
         return batch.concatenate([self.height * self.width] * 2)
@@ -138,9 +186,17 @@ class LinearOperatorLattice(tf.linalg.LinearOperator):
     def _determinant(self):
         return tf.exp(self._log_abs_determinant())
 
+    def _eigvals(self):
+        if not self.sine_diagonal:
+            return super()._eigvals()
+        return tf.cast(tf.sort(self._to_vectors(self._sine_eigenvalues()), axis=-1), self.dtype)
+
+    def _assert_positive_definite(self):
+        return tf.debugging.assert_equal(self.positive_definite(), True, "Λ must be positive definite")
+
     def _diag_part(self):
         shape = tf.concat([self.batch_shape_tensor(), [self.height, self.width]], axis=0)
-        return self._flatten(tf.broadcast_to(self.diagonal, shape))
+        return self._to_vectors(tf.broadcast_to(self.diagonal, shape))
 
     # What a Gaussian needs of its precision.
 
@@ -177,9 +233,8 @@ class LinearOperatorLattice(tf.linalg.LinearOperator):
         x = tf.cast(x, tf.float64)
         if self.sine_diagonal:
             return sine_transform(tf.math.rsqrt(self._sine_eigenvalues()) * sine_transform(x))
-        values, vectors = tf.linalg.eigh(tf.cast(self.to_dense(), tf.float64))
-        spectrum = tf.linalg.matvec(vectors, self._flatten(x), transpose_a=True) * tf.math.rsqrt(values)
-        return tf.reshape(tf.linalg.matvec(vectors, spectrum), tf.shape(x))
+        root = inverse_root(tf.cast(self.to_dense(), tf.float64))
+        return tf.reshape(tf.einsum("...ij,s...j->s...i", root, self._to_vectors(x)), tf.shape(x))
 
     def sampler(self):
         """A factor A with AAᵀ = Λ⁻¹: `sampler().colour(x)` = Ax for images x [S, ..., H, W], float64.
@@ -189,6 +244,10 @@ class LinearOperatorLattice(tf.linalg.LinearOperator):
         if self.homogeneous and len(self.offsets) == 2:
             return SineRoot(tf.math.rsqrt(self._sine_eigenvalues()))
         return self.block_cholesky()
+
+    def inverse_matrix(self):
+        """Σ = Λ⁻¹, [..., D, D]; for those who need it: D² numbers."""
+        return self.solve(tf.eye(self.height * self.width, dtype=self.dtype))
 
     def min_eigenvalue(self):
         """The least eigenvalue of Λ in float64, [...]; densifies where the sine transform does not hold."""
@@ -200,7 +259,7 @@ class LinearOperatorLattice(tf.linalg.LinearOperator):
         weights = tf.concat([self.diagonal[..., None, :, :], self.couplings], axis=-3)
         return tf.reduce_sum(tf.cast(weights, tf.float64) * symbols(self.height, self.width, self.offsets), axis=-3)
 
-    def _flatten(self, images):
+    def _to_vectors(self, images):
         return tf.reshape(images, tf.concat([tf.shape(images)[:-2], [self.height * self.width]], axis=0))
 
     def _to_images(self, columns):
@@ -208,7 +267,14 @@ class LinearOperatorLattice(tf.linalg.LinearOperator):
         return tf.reshape(rows, tf.concat([tf.shape(rows)[:-1], [self.height, self.width]], axis=0))
 
     def _to_columns(self, images):
-        return tf.linalg.matrix_transpose(self._flatten(images))
+        return tf.linalg.matrix_transpose(self._to_vectors(images))
+
+
+def batch_slices(slices, event_ndims):
+    """The index of a part of the batch, for a tensor that has `event_ndims` dimensions after those of the batch."""
+    slices = tuple(slices) if isinstance(slices, (tuple, list)) else (slices,)
+    rest = () if any(s is Ellipsis for s in slices) else (Ellipsis,)
+    return (*slices, *rest, *[slice(None)] * event_ndims)
 
 
 def _edge_mask(offset, height, width, dtype):

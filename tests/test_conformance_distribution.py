@@ -1,0 +1,378 @@
+"""What TensorFlow Probability asks of a distribution, asked of LatticeGaussian."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_probability as tfp
+from conftest import random_layer
+from lattice_oracle import precision_matrix, random_fields
+
+from assignment.lattice.gaussian import LatticeGaussian
+from assignment.lattice.operator import LinearOperatorLattice
+
+tfd = tfp.distributions
+EXACT = dict(rtol=1e-10, atol=1e-10)
+H, W = 3, 2
+D = H * W
+
+
+def lattices(batch=(), connectivity=8, weights="per_edge", seed=0, dtype=np.float64):
+    """An operator with any batch shape."""
+    fields = random_fields(np.random.default_rng(seed), connectivity, weights, H, W, batch)
+    return LinearOperatorLattice(*(field.astype(dtype) for field in fields), H, W)
+
+
+def normal(shape, seed=0):
+    return np.random.default_rng(seed).standard_normal(shape)
+
+
+def dense(gaussian):
+    """The same law on [D], as TFP has it."""
+    matrix = precision_matrix(*map(np.asarray, gaussian.operator().full_fields()), H, W)
+    return tfd.MultivariateNormalFullCovariance(
+        np.reshape(gaussian.mean(), (*gaussian.batch_shape, D)), np.linalg.inv(matrix)
+    )
+
+
+def flat(x):
+    return np.reshape(x, (*np.shape(x)[:-2], D))
+
+
+SHAPES = [  # of the operator's batch, of the mean's, of both.
+    ((), None, ()),
+    ((), (4,), (4,)),
+    ((4,), None, (4,)),
+    ((4,), (), (4,)),
+    ((3, 1), (4,), (3, 4)),
+    ((4,), (3, 1), (3, 4)),
+]
+
+
+def batched(operator_batch, mean_batch, kind=(8, "per_edge"), **options):
+    mean = None if mean_batch is None else normal((*mean_batch, H, W), 1)
+    return LatticeGaussian(lattices(operator_batch, *kind), mean, **options)
+
+
+@pytest.fixture(params=SHAPES, ids=str)
+def case(request):
+    operator_batch, mean_batch, batch = request.param
+    return batched(operator_batch, mean_batch), batch
+
+
+def test_shapes_and_values_with_batches(case):
+    gaussian, batch = case
+    oracle = dense(gaussian)
+    assert gaussian.dtype == tf.float64 and gaussian.reparameterization_type == tfd.FULLY_REPARAMETERIZED
+    assert gaussian.event_shape == [H, W] and gaussian.batch_shape == batch
+    np.testing.assert_array_equal(gaussian.event_shape_tensor(), [H, W])
+    np.testing.assert_array_equal(gaussian.batch_shape_tensor(), batch)
+    assert not gaussian.is_scalar_event() and bool(gaussian.is_scalar_batch()) == (batch == ())
+    for name in ("mean", "mode", "variance", "stddev"):
+        value = getattr(gaussian, name)()
+        assert value.shape == (*batch, H, W), name
+        np.testing.assert_allclose(flat(value), getattr(oracle, name)(), **EXACT, err_msg=name)
+    for name in ("covariance", "entropy"):
+        np.testing.assert_allclose(getattr(gaussian, name)(), getattr(oracle, name)(), **EXACT, err_msg=name)
+    for x in (normal((H, W), 2), normal((5, *batch, H, W), 2)):
+        for name in ("log_prob", "prob"):
+            ours, theirs = getattr(gaussian, name)(x), getattr(oracle, name)(flat(x))
+            assert ours.shape == theirs.shape
+            np.testing.assert_allclose(ours, theirs, **EXACT, err_msg=name)
+        np.testing.assert_allclose(
+            gaussian.unnormalized_log_prob(x) - gaussian.log_partition(), gaussian.log_prob(x), **EXACT
+        )
+
+
+@pytest.mark.parametrize("sample_shape", [(), 3, (2, 3)], ids=str)
+def test_samples(case, sample_shape):
+    gaussian, batch = case
+    x = gaussian.sample(sample_shape, seed=(1, 2))
+    assert x.shape == (*np.atleast_1d(sample_shape).astype(int), *batch, H, W) and x.dtype == tf.float64
+    np.testing.assert_array_equal(x, gaussian.sample(sample_shape, seed=(1, 2)))
+    assert np.all(x != gaussian.sample(sample_shape, seed=(1, 3)))
+    again, log_prob = gaussian.experimental_sample_and_log_prob(sample_shape, seed=(1, 2))
+    np.testing.assert_array_equal(again, x)
+    np.testing.assert_allclose(log_prob, gaussian.log_prob(x), **EXACT)
+
+
+def test_samples_by_factor_broadcast_like_samples(case):
+    gaussian, batch = case
+    assert gaussian.sample_by_factor(5, seed=(1, 2)).shape == (5, *batch, H, W)
+
+
+def test_integer_seeds_are_those_of_tensorflow():
+    gaussian = batched((4,), ())
+    draws = []
+    for _ in range(2):
+        tf.random.set_seed(7)
+        draws.append(gaussian.sample(3, seed=1))
+    np.testing.assert_array_equal(*draws)
+
+
+def test_shapes_known_only_when_the_graph_runs():
+    """Batches, the number of images and of samples may be unknown to the graph; the size of an image may not."""
+    mean, x, operator = normal((4, H, W), 1), normal((5, 4, H, W), 2), lattices((3, 1))
+    lattice = [tf.TensorSpec([None, None, H, W], tf.float64), tf.TensorSpec([None, None, 4, H, W], tf.float64)]
+    images = [tf.TensorSpec([None, H, W], tf.float64), tf.TensorSpec([None, None, H, W], tf.float64)]
+
+    def values(gaussian, x, sample_shape):
+        sample = gaussian.sample(sample_shape, seed=(1, 2))
+        moments = gaussian.mean(), gaussian.variance(), gaussian.covariance(), gaussian.entropy()
+        part = gaussian[1:, 0]
+        return gaussian.batch_shape_tensor(), gaussian.log_prob(x[:, None]), part.log_prob(x[:, :1]), sample, *moments
+
+    @tf.function(input_signature=[*lattice, *images, tf.TensorSpec([None], tf.int32)])
+    def graph(diagonal, couplings, mean, x, sample_shape):
+        gaussian = LatticeGaussian(LinearOperatorLattice(diagonal, couplings, H, W), mean)
+        assert gaussian.batch_shape.as_list() == [None, None] and gaussian.event_shape == [H, W]
+        return values(gaussian, x, sample_shape)
+
+    there = graph(operator.diagonal, operator.couplings, mean, x, [2, 3])
+    here = values(LatticeGaussian(operator, mean), tf.constant(x), [2, 3])
+    for one, other in zip(there, here, strict=True):
+        np.testing.assert_allclose(one, other, **EXACT)
+
+
+SLICES = [
+    np.s_[...],
+    np.s_[0],
+    np.s_[-1, 2],
+    np.s_[1:],
+    np.s_[::-1, 1:3],
+    np.s_[..., 0],
+    np.s_[0, ...],
+    np.s_[..., tf.newaxis],
+    np.s_[:, tf.newaxis, ..., ::2],
+    np.s_[tf.constant(1), 1:2],
+]
+
+
+@pytest.mark.parametrize("slices", SLICES)
+@pytest.mark.parametrize(
+    ("operator_batch", "mean_batch"),
+    [((3, 4), None), ((3, 4), ()), ((3, 1), (4,)), ((4,), (3, 1)), ((), (3, 4))],
+    ids=str,
+)
+def test_slices(operator_batch, mean_batch, slices):
+    gaussian = batched(operator_batch, mean_batch, (4, "shared"), validate_args=True, name="lattice")
+    x = normal((H, W), 2)
+    part = gaussian[slices]
+    assert type(part) is LatticeGaussian and part.validate_args and part.name == gaussian.name
+    expected = gaussian.log_prob(x).numpy()[slices]
+    assert part.batch_shape == expected.shape
+    np.testing.assert_allclose(part.log_prob(x), expected, **EXACT)
+    chosen = np.unravel_index(np.arange(12).reshape(3, 4)[slices], (3, 4))
+    np.testing.assert_allclose(part.mean(), gaussian.mean().numpy()[chosen], **EXACT)
+    np.testing.assert_allclose(part[...].covariance(), gaussian.covariance().numpy()[chosen], **EXACT)
+
+
+@pytest.mark.parametrize("mean_batch", [None, (3,)], ids=str)
+def test_a_slice_shares_its_layer(mean_batch):
+    """A layer has no batch: each part reads the same weights, also those that come later."""
+    layer = random_layer(4, "shared", H, W)
+    gaussian = LatticeGaussian(layer, None if mean_batch is None else normal((*mean_batch, H, W), 1))
+    part = gaussian[tf.newaxis] if mean_batch is None else gaussian[1:]
+    assert part.precision is layer and part.batch_shape == ([1] if mean_batch is None else [2])
+    layer.assign_theta([5.0, -1.0, -0.5])
+    x = normal((H, W), 2)
+    expected = gaussian.log_prob(x)
+    np.testing.assert_allclose(part.log_prob(x), [expected] if mean_batch is None else expected[1:], **EXACT)
+
+
+def test_a_slice_of_what_has_no_batch_is_refused():
+    for precision in (random_layer(4, "shared", H, W), lattices()):
+        for mean in (None, normal((H, W))):
+            with pytest.raises((ValueError, tf.errors.InvalidArgumentError)):
+                LatticeGaussian(precision, mean)[0]
+
+
+def test_copy():
+    gaussian = batched((4,), (), name="one")
+    mean = normal((3, 1, H, W), 5)
+    other = gaussian.copy(mean=mean, name="other")
+    assert other.precision is gaussian.precision and other.batch_shape == [3, 4] and other.name.startswith("other")
+    np.testing.assert_array_equal(other.mean()[:, 0], mean[:, 0])
+    assert gaussian.copy(mean=None).location is None and gaussian.batch_shape == [4]
+    np.testing.assert_array_equal(gaussian[1:].copy(mean=None).variance(), gaussian.variance()[1:])
+    assert {"precision", "mean", "validate_args", "allow_nan_stats", "name"} == set(gaussian.parameters)
+
+
+def test_parameter_properties():
+    properties = LatticeGaussian.parameter_properties(dtype=tf.float64)
+    assert set(properties) == {"precision", "mean"} and properties["mean"].event_ndims == 2
+    wide = batched((4,), None)._broadcast_parameters_with_batch_shape([3, 1])
+    assert wide.batch_shape == [3, 4]
+
+
+def test_independent_and_sample():
+    gaussian = batched((3, 4), (4,))
+    x = normal((5, 3, 4, H, W), 2)
+    independent = tfd.Independent(gaussian, 1)
+    assert independent.event_shape == [4, H, W] and independent.batch_shape == [3]
+    np.testing.assert_allclose(independent.log_prob(x), tf.reduce_sum(gaussian.log_prob(x), -1), **EXACT)
+    np.testing.assert_allclose(independent.entropy(), tf.reduce_sum(gaussian.entropy(), -1), **EXACT)
+    assert independent.sample(2, seed=(1, 2)).shape == [2, 3, 4, H, W]
+    np.testing.assert_allclose(tfd.kl_divergence(independent, independent), np.zeros(3), **EXACT)
+    sample = tfd.Sample(gaussian[0, 0], 5)
+    assert sample.event_shape == [5, H, W]
+    np.testing.assert_allclose(sample.log_prob(x[:, 0, 0]), tf.reduce_sum(gaussian[0, 0].log_prob(x[:, 0, 0])), **EXACT)
+    assert sample.sample(2, seed=(1, 2)).shape == [2, 5, H, W]
+    np.testing.assert_allclose(sample.entropy(), 5 * gaussian[0, 0].entropy(), **EXACT)
+
+
+def test_other_compounds():
+    gaussian = batched((4,), ())
+    x = normal((5, H, W), 2)
+    log_prob = gaussian.log_prob(x[:, None])
+    mixture = tfd.MixtureSameFamily(tfd.Categorical(logits=tf.zeros(4, tf.float64)), gaussian)
+    np.testing.assert_allclose(mixture.log_prob(x), tf.reduce_logsumexp(log_prob, -1) - np.log(4), **EXACT)
+    assert mixture.sample(3, seed=(1, 2)).shape == [3, H, W]
+    wide = tfd.BatchBroadcast(gaussian, [3, 4])
+    np.testing.assert_allclose(wide.log_prob(x[0]), np.tile(log_prob[0], (3, 1)), **EXACT)
+    assert wide.sample(2, seed=(1, 2)).shape == [2, 3, 4, H, W]
+    reshaped = tfd.BatchReshape(gaussian, [2, 2])
+    np.testing.assert_allclose(
+        reshaped.log_prob(np.tile(x[:, None, None], (1, 2, 2, 1, 1))), np.reshape(log_prob, (5, 2, 2)), **EXACT
+    )
+    doubled = tfp.bijectors.Scale(tf.constant(2.0, tf.float64))(gaussian)
+    np.testing.assert_allclose(doubled.log_prob(2 * x[0]), log_prob[0] - D * np.log(2), **EXACT)
+    vector = tfp.bijectors.Reshape([D], [H, W])(gaussian)
+    np.testing.assert_allclose(vector.log_prob(flat(x[0])), log_prob[0], **EXACT)
+
+
+def joint_of_two(kind):
+    """An image, and another around it."""
+    first, operator = batched((), ()), lattices(seed=3)
+
+    def coroutine():
+        image = yield tfd.JointDistributionCoroutine.Root(first)
+        yield LatticeGaussian(operator, image)
+
+    if "Named" in kind:
+        return getattr(tfd, kind)({"a": first, "b": lambda a: LatticeGaussian(operator, a)})
+    return getattr(tfd, kind)(coroutine if "Coroutine" in kind else [first, lambda a: LatticeGaussian(operator, a)])
+
+
+@pytest.mark.parametrize("automatic", ["", "AutoBatched"])
+@pytest.mark.parametrize("kind", ["Sequential", "Named", "Coroutine"])
+def test_joint_distributions(kind, automatic):
+    joint = joint_of_two(f"JointDistribution{kind}{automatic}")
+    x = joint.sample(5, seed=1)
+    a, b = tf.nest.flatten(x)
+    assert a.shape == b.shape == [5, H, W] and len(np.unique(a)) == len(np.unique(b)) == 5 * D
+    expected = batched((), ()).log_prob(a) + LatticeGaussian(lattices(seed=3)).log_prob(b - a)
+    np.testing.assert_allclose(joint.log_prob(x), expected, **EXACT)
+
+
+def test_default_bijector():
+    gaussian = batched((4,), ())
+    bijector = gaussian.experimental_default_event_space_bijector()
+    x = normal((5, 4, H, W), 2)
+    np.testing.assert_array_equal(bijector.forward(x), x)
+    assert float(bijector.forward_log_det_jacobian(x[0, 0], event_ndims=2)) == 0
+
+
+def test_divergences():
+    a, b = batched((4,), (3, 1)), LatticeGaussian(lattices(seed=3), normal((H, W), 4))
+    scale = tf.linalg.LinearOperatorLowerTriangular(tf.linalg.cholesky(dense(b).covariance()))
+    like_b = [dense(b), tfd.MultivariateNormalTriL(dense(b).mean(), scale.to_dense())]
+    like_b.append(tfd.MultivariateNormalLinearOperator(dense(b).mean(), scale))
+    for ours, theirs in ((a, b), (b, a)):
+        expected = tfd.kl_divergence(dense(ours), dense(theirs))
+        np.testing.assert_allclose(tfd.kl_divergence(ours, theirs), expected, **EXACT)
+        np.testing.assert_allclose(ours.kl_divergence(theirs), expected, **EXACT)
+        np.testing.assert_allclose(ours.cross_entropy(theirs), expected + ours.entropy(), **EXACT)
+        np.testing.assert_allclose(tfd.kl_divergence(ours, dense(theirs)), expected, **EXACT)
+        np.testing.assert_allclose(tfd.kl_divergence(dense(ours), theirs), expected, **EXACT)
+    for one in like_b:
+        np.testing.assert_allclose(tfd.kl_divergence(a, one), tfd.kl_divergence(a, b), **EXACT)
+        np.testing.assert_allclose(tfd.kl_divergence(one, a), tfd.kl_divergence(b, a), **EXACT)
+    white = tfd.MultivariateNormalDiag(scale_diag=np.full(D, 0.5))
+    expected = tfd.kl_divergence(dense(a), tfd.MultivariateNormalFullCovariance(np.zeros(D), 0.25 * np.eye(D)))
+    np.testing.assert_allclose(tfd.kl_divergence(a, white), expected, **EXACT)
+    np.testing.assert_allclose(tfd.kl_divergence(a, a), np.zeros((3, 4)), **EXACT)
+
+
+def test_a_divergence_needs_the_same_pixels():
+    ours = LatticeGaussian(random_layer(4, "shared", W, H))
+    for other in (batched((), ()), tfd.MultivariateNormalDiag(scale_diag=np.ones(D + 1))):
+        for a, b in ((ours, other), (other, ours)):
+            with pytest.raises(ValueError, match="same pixels"):
+                tfd.kl_divergence(a, b)
+
+
+def theta_of(kind, layer):
+    """Weights at which no, some or all eigenvalues of Λ coincide."""
+    theta = layer.theta.numpy()
+    if kind != "random":
+        pixels = layer.group_sizes[0]
+        theta[:pixels], theta[pixels:] = (3, -0.5) if kind == "homogeneous" else (1, 0)
+    return theta
+
+
+@pytest.mark.parametrize("method", ["log_prob", "sample", "sample_by_factor", "entropy", "variance"])
+@pytest.mark.parametrize("eigenvalues", ["random", "homogeneous", "identity"])
+@pytest.mark.parametrize("weights", ["shared", "per_edge"])
+def test_gradients(weights, eigenvalues, method):
+    layer = random_layer(4, weights, 2, 2)
+    layer.theta.assign(theta_of(eigenvalues, layer))
+    mean = tf.Variable(normal((2, 2)))
+    gaussian = LatticeGaussian(layer, mean)
+    arguments = {"log_prob": (normal((2, 2, 2)),), "entropy": (), "variance": ()}.get(method, (2, (1, 2)))
+    weight = tf.constant(normal((2, 2, 2), 5))
+
+    def value():
+        result = getattr(gaussian, method)(*arguments)
+        return tf.reduce_sum(result * (1 if result.shape.rank < 2 else weight))
+
+    variables = gaussian.trainable_variables
+    assert [id(v) for v in variables] == [id(layer.theta), id(mean)]
+    with tf.GradientTape() as tape:
+        result = value()
+    for variable, gradient in zip(variables, tape.gradient(result, [layer.theta.value, mean]), strict=True):
+        if variable is mean and method in ("entropy", "variance"):
+            assert gradient is None
+            continue
+        np.testing.assert_allclose(gradient, finite_differences(value, variable), rtol=1e-6, atol=1e-7)
+
+
+def finite_differences(value, variable, step=1e-5):
+    start = variable.numpy()
+    result = np.empty_like(start)
+    for k in np.ndindex(start.shape):
+        ends = []
+        for sign in (1, -1):
+            end = start.copy()
+            end[k] += sign * step
+            variable.assign(end)
+            ends.append(float(value()))
+        result[k] = (ends[0] - ends[1]) / (2 * step)
+    variable.assign(start)
+    return result
+
+
+def test_variables_of_an_operator_are_read_anew():
+    fields = [tf.Variable(field) for field in random_fields(np.random.default_rng(0), 4, "per_edge", H, W)]
+    gaussian = LatticeGaussian(LinearOperatorLattice(*fields, H, W))
+    assert {id(v) for v in gaussian.trainable_variables} == {id(v) for v in fields}
+    x = normal((H, W))
+    with tf.GradientTape() as tape:
+        value = gaussian.log_prob(x)
+    assert all(np.any(g) for g in tape.gradient(value, fields))
+    fields[0].assign_add(np.ones((H, W)))
+    np.testing.assert_allclose(gaussian.log_prob(x), dense(gaussian).log_prob(flat(x)), **EXACT)
+    assert gaussian.log_prob(x) != value
+
+
+def test_validate_args_refuses_an_indefinite_precision():
+    indefinite = LinearOperatorLattice(np.ones((1, 1)), np.ones((2, 1, 1)), H, W)
+    assert np.isnan(LatticeGaussian(indefinite).log_prob(np.ones((H, W))))
+    with pytest.raises(tf.errors.InvalidArgumentError, match="positive definite"):
+        LatticeGaussian(indefinite, validate_args=True)
+    layer = random_layer(4, "shared", H, W)
+    gaussian = LatticeGaussian(layer, validate_args=True)
+    gaussian.log_prob(np.ones((H, W)))
+    layer.theta.assign([1.0, 1.0, 1.0])
+    for method in (lambda: gaussian.log_prob(np.ones((H, W))), gaussian.entropy, lambda: gaussian.sample(seed=(1, 2))):
+        with pytest.raises(tf.errors.InvalidArgumentError, match="positive definite"):
+            method()

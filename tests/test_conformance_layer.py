@@ -1,0 +1,101 @@
+"""Keras' own checks of a layer, and the layer inside a functional model."""
+
+import keras
+import numpy as np
+import pytest
+from conftest import random_layer
+from keras.src.testing import TestCase
+
+from assignment.lattice.precision import StencilPrecision
+
+H, W = 3, 4
+KINDS = pytest.mark.parametrize(
+    ("connectivity", "weights"), [(4, "shared"), (4, "per_edge"), (8, "shared"), (8, "per_edge")]
+)
+DTYPES = pytest.mark.parametrize("dtype", ["float32", "float64"])
+
+
+@pytest.mark.filterwarnings("ignore:`shuffle=True` was passed:UserWarning")  # By Keras, of its own generator.
+@KINDS
+@pytest.mark.parametrize(("dtype", "shape"), [("float32", (2, H, W)), ("float64", (2, 5, 1, W))])
+def test_keras_checks_of_a_layer(connectivity, weights, dtype, shape):
+    TestCase().run_layer_test(
+        StencilPrecision,
+        init_kwargs=dict(connectivity=connectivity, weights=weights, dtype=dtype),
+        input_shape=shape,
+        input_dtype=dtype,
+        expected_output_shape=shape,
+        expected_output_dtype=dtype,
+        expected_num_trainable_weights=1,
+        expected_num_non_trainable_weights=0,
+        expected_num_seed_generators=0,
+        expected_num_losses=0,
+        supports_masking=False,
+    )
+
+
+def functional(layer, dtype):
+    """x ↦ −Λx, for any number of images."""
+    images = keras.Input((H, W), dtype=dtype)
+    return keras.Model(images, keras.layers.Rescaling(-1.0, dtype=dtype)(layer(images)))
+
+
+@KINDS
+@DTYPES
+def test_a_functional_model(connectivity, weights, dtype, tmp_path):
+    layer = random_layer(connectivity, weights, H, W, dtype=dtype)
+    model = functional(layer, dtype)
+    assert model.output_shape == (None, H, W) == layer.compute_output_shape((None, H, W))
+    spec = layer.compute_output_spec(keras.KerasTensor((None, 7, H, W), dtype))
+    assert (spec.shape, spec.dtype) == ((None, 7, H, W), dtype)
+    assert [v.path for v in model.trainable_variables] == [layer.theta.path]
+    x = np.random.default_rng(0).standard_normal((5, H, W)).astype(dtype)
+    np.testing.assert_array_equal(model(x), -layer(x))
+    np.testing.assert_allclose(model.predict(x, verbose=0, batch_size=2), -layer(x).numpy(), rtol=1e-5, atol=1e-6)
+    model.save(tmp_path / "model.keras")
+    again = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(again(x), model(x))
+    assert again.get_layer(layer.name).get_config() == layer.get_config()
+    model.save_weights(tmp_path / "theta.weights.h5")
+    fresh = functional(StencilPrecision(connectivity, weights, dtype=dtype), dtype)
+    fresh.load_weights(tmp_path / "theta.weights.h5")
+    np.testing.assert_array_equal(fresh(x), model(x))
+
+
+@KINDS
+def test_from_config(connectivity, weights):
+    layer = StencilPrecision(connectivity, weights, dtype="float64", name="precision", trainable=False)
+    config = layer.get_config()
+    assert (config["connectivity"], config["weights"]) == (connectivity, weights)
+    again = StencilPrecision.from_config(config)
+    assert again.get_config() == config and again.dtype == "float64" and not again.trainable
+    again.build((None, H, W))
+    assert not again.trainable_variables and len(again.variables) == 1
+
+
+@KINDS
+def test_a_layer_alone_is_rebuilt_from_its_build_config(connectivity, weights):
+    layer = random_layer(connectivity, weights, H, W)
+    again = StencilPrecision.from_config(layer.get_config())
+    again.build_from_config(layer.get_build_config())
+    again.load_own_variables({"0": layer.theta.numpy()})
+    np.testing.assert_array_equal(again.to_dense(), layer.to_dense())
+
+
+@KINDS
+def test_fit_by_keras(connectivity, weights):
+    """One step of model.fit, with a loss of the user's, is one step of gradient descent."""
+    layer = random_layer(connectivity, weights, H, W)
+    model = functional(layer, "float64")
+    x = np.random.default_rng(0).standard_normal((6, H, W))
+    theta = layer.theta.numpy()
+
+    def energy(x, y):
+        """½ E[xᵀΛx], whose gradient is ½ E[moments]."""
+        return -0.5 * keras.ops.mean(keras.ops.sum(x * y, axis=(-2, -1)))
+
+    model.compile(keras.optimizers.SGD(0.1), loss=energy)
+    history = model.fit(x, x, batch_size=6, epochs=1, verbose=0).history
+    moments = layer.quadratic_moments(x).numpy().mean(0)
+    np.testing.assert_allclose(history["loss"], [0.5 * moments @ theta], rtol=1e-6)
+    np.testing.assert_allclose(layer.theta, theta - 0.1 * 0.5 * moments, rtol=1e-6)  # Keras' losses are float32.
