@@ -4,6 +4,7 @@ TensorFlow and tensorflow-datasets are imported where they are used: what needs 
 """
 
 import contextlib
+import difflib
 import io
 import logging
 import re
@@ -16,7 +17,7 @@ from assignment.data import network
 from assignment.data.network import Unavailable
 from assignment.data.raw import RawImages
 from assignment.data.store import publish, unwritable, workshop
-from assignment.errors import UserError, did_you_mean
+from assignment.errors import UserError
 
 _ORIGIN_FILE = "origin.txt"
 _BATCH = 1000
@@ -280,4 +281,5 @@ def _reason(error):
 
 
 def _suggestion(word, known):
-    return did_you_mean(word, known) or "; the catalogue of tensorflow-datasets lists the names"
+    nearest = difflib.get_close_matches(word, known, n=1)
+    return f"; did you mean {nearest[0]!r}?" if nearest else "; the catalogue of tensorflow-datasets lists the names"

@@ -7,7 +7,7 @@ import numpy as np
 
 from assignment.data.raw import check_images, sha256
 from assignment.data.sources import prepare
-from assignment.errors import UserError, did_you_mean
+from assignment.errors import UserError
 
 SPLITS = ("train", "test")
 _CHUNK_BYTES = 2**24
@@ -51,7 +51,7 @@ def load_images(name="mnist", split="train", noise_std=0.1, seed=0, *, data_dir=
       TypeError: an argument is of a wrong type.
     """
     if split not in SPLITS:
-        raise UserError(f"split must be 'train' or 'test', not {split!r}{did_you_mean(split, SPLITS)}")
+        raise UserError(f"split must be 'train' or 'test', not {split!r}")
     return load_splits(name, noise_std, seed, data_dir=data_dir, idx_dir=idx_dir)[SPLITS.index(split)]
 
 
