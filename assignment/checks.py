@@ -80,19 +80,22 @@ def image_stack(value, name="images"):
     return _finite(name, value, np.float32)
 
 
-def image_shape(x, height, width, name="x"):
-    """Refuses what is not floating-point images [..., height, width], as far as its shape is known beforehand."""
-    if not (hasattr(x, "shape") and hasattr(x, "dtype")):
-        raise TypeError(f"{name} must be an array or tensor of images [..., {height}, {width}], not {_shown(x)}")
-    kind = getattr(x.dtype, "name", x.dtype)
-    if "float" not in kind:
-        raise TypeError(f"{name} must hold floating-point numbers, not {kind}")
-    rank = getattr(x.shape, "rank", len(x.shape) if isinstance(x.shape, tuple) else None)
+def image_shape(name, value, height, width):
+    """Refuses what is not real images [..., height, width], as far as its shape is known beforehand."""
+    if "complex" in _dtype(value):
+        raise TypeError(f"{name} must hold real numbers, not {_dtype(value)}")
+    shape = np.shape(value)
+    rank = shape.rank if hasattr(shape, "rank") else len(shape)
     if rank is None:
         return
-    size = tuple(x.shape)[-2:]
-    if rank < 2 or any(n not in (None, m) for n, m in zip(size, (height, width), strict=True)):
-        raise ValueError(f"{name} must be images [..., {height}, {width}], not of shape {tuple(x.shape)}")
+    if rank < 2 or any(n not in (None, m) for n, m in zip(shape[-2:], (height, width), strict=True)):
+        raise ValueError(f"{name} must be images [..., {height}, {width}], not of shape {tuple(shape)}")
+
+
+def floating(name, value):
+    """Refuses what is not an array or tensor of floating-point numbers."""
+    if "float" not in _dtype(value):
+        raise TypeError(f"{name} must hold floating-point numbers, not {_dtype(value) or _shown(value)}")
 
 
 def trainable(layer, images):
@@ -129,6 +132,12 @@ def _finite(name, value, dtype):
     if not np.isfinite(value).all():
         raise ValueError(f"{name} must be finite: some of its numbers are NaN or infinite in {np.dtype(dtype)}")
     return value
+
+
+def _dtype(value):
+    """The name of the dtype of an array or tensor, "" for other things."""
+    dtype = getattr(value, "dtype", "")
+    return getattr(dtype, "name", str(dtype))
 
 
 def _shown(value):

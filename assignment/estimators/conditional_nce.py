@@ -94,7 +94,7 @@ def log_ratio(model, x, displacement):
 
 def _slope_and_bend(model, x, displacement):
     """d·∇f_θ(x), [B, n], and ½dᵀΛd, [n]: f_θ(x) − f_θ(x ± d) = ½dᵀΛd ∓ d·∇f_θ(x)."""
-    image_shape(displacement, *model.event_shape, name="displacement")
+    image_shape("displacement", displacement, *model.event_shape)
     score, flat = (tf.reshape(images, [-1, model.pixels]) for images in (model.score(x), displacement))
     columns = tf.linalg.matrix_transpose(flat)
     return score @ columns, 0.5 * tf.reduce_sum(columns * model.operator().matmul(columns), axis=0)

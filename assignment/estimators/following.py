@@ -134,7 +134,7 @@ def scan_epsilon(layer, images, held_out, variant="matched", optimizer="adam", *
       held-out log-likelihood in nats per image; three arrays of equal length.
     """
     images, held_out = _checked(layer, images, steps, 1, seed), as_images(held_out)
-    image_shape(held_out.take(1), layer.height, layer.width, "held_out")
+    image_shape("held_out", held_out.take(1), layer.height, layer.width)
     start = layer.theta.numpy()
     estimator = ConditionalNCE(_noise(layer, variant))
     estimator.tune(layer, images.take(512), tf.constant([seed, 0]))

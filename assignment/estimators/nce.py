@@ -77,7 +77,7 @@ class NCE:
         one from p_n. `seed` is a pair of integers. A minibatch is worked in pieces, see `assignment.distribution`.
         """
         pair("seed", seed)
-        image_shape(x, *as_gaussian(model).event_shape)
+        image_shape("x", x, *as_gaussian(model).event_shape)
         if not self.noise.event_shape.is_compatible_with(x.shape[1:]):
             raise ValueError(f"noise must be on images of shape {tuple(x.shape[1:])}, not {self.noise.event_shape}")
         check_noise_count(self.noise_ratio, x.shape[0], x.shape[1] * x.shape[2])

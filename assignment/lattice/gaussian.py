@@ -9,7 +9,7 @@ from tensorflow_probability.python.internal import parameter_properties
 from tensorflow_probability.python.internal.tensor_util import convert_nonref_to_tensor
 
 from assignment.checks import image_shape
-from assignment.lattice.operator import LinearOperatorLattice, batch_slices
+from assignment.lattice.operator import batch_slices
 from assignment.lattice.precision import StencilPrecision
 
 tfd = tfp.distributions
@@ -33,17 +33,18 @@ class LatticeGaussian(tfd.Distribution):
 
     def __init__(self, precision, mean=None, validate_args=False, allow_nan_stats=True, name="LatticeGaussian"):
         parameters = dict(locals())
-        if not isinstance(precision, (StencilPrecision, LinearOperatorLattice)):
+        if not hasattr(precision, "height") and not isinstance(precision, StencilPrecision):
             kind = type(precision).__name__
             raise TypeError(f"precision must be a StencilPrecision or a LinearOperatorLattice, not a {kind}")
         if isinstance(precision, StencilPrecision) and not precision.built:
             raise ValueError("precision must be built first: call it on an image, or precision.build((None, H, W))")
+        if mean is not None:
+            image_shape("mean", mean, precision.height, precision.width)
+            if isinstance(mean, np.ndarray) and not np.isfinite(mean).all():
+                raise ValueError("mean must be finite: some of its pixels are NaN or infinite")
         self.precision = precision
         dtype = tf.as_dtype(self.operator().dtype)
-        self.location = None if mean is None else _as_images("mean", mean, dtype, precision)
-        known = None if mean is None else tf.get_static_value(self.location)
-        if known is not None and not np.isfinite(known).all():
-            raise ValueError("mean must be finite: some of its pixels are NaN or infinite")
+        self.location = convert_nonref_to_tensor(mean, dtype=dtype, name="mean")
         super().__init__(
             dtype=dtype,
             reparameterization_type=tfd.FULLY_REPARAMETERIZED,
@@ -103,7 +104,8 @@ class LatticeGaussian(tfd.Distribution):
         return shape if self.location is None else tf.broadcast_dynamic_shape(shape, tf.shape(self.location)[:-2])
 
     def _centre(self, x):
-        x = _as_images("x", x, self.dtype, self.precision)
+        image_shape("x", x, self.precision.height, self.precision.width)
+        x = tf.convert_to_tensor(x, self.dtype)
         return x if self.location is None else x - self.location
 
     def _times_precision(self, x):
@@ -188,20 +190,6 @@ def _kl_divergence(a, b, name=None):
         shift = -2 * b.unnormalized_log_prob(a.mean())
         constant = tf.cast(b.log_partition() - a.log_partition(), a.dtype)
         return 0.5 * (trace - a.pixels + shift) + constant
-
-
-def _as_images(name, value, dtype, precision):
-    """`value` as a tensor [..., H, W]; TypeError where it cannot be one, ValueError for another H or W."""
-    kind = getattr(value, "dtype", type(value))
-    kind = getattr(kind, "name", None) or getattr(kind, "__name__", str(kind))
-    if "complex" in kind:
-        raise TypeError(f"{name} must hold real numbers, not {kind}")
-    try:
-        images = convert_nonref_to_tensor(value, dtype=dtype, name=name)
-    except (TypeError, ValueError):
-        raise TypeError(f"{name} must hold {dtype.name} numbers, not {kind}") from None
-    image_shape(images, precision.height, precision.width, name)
-    return images
 
 
 @tfd.RegisterKL(LatticeGaussian, tfd.MultivariateNormalLinearOperator)

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from assignment.checks import array, image_shape, one_of
+from assignment.checks import array, floating, image_shape, one_of
 from assignment.lattice.operator import LinearOperatorLattice, stencil_product
 from assignment.lattice.stencil import edge_ends, edge_shape, offsets, padding, weight_sizes
 
@@ -96,7 +96,8 @@ class StencilPrecision(keras.layers.Layer):
 
     def _check(self, x):
         self._check_built()
-        image_shape(x, self.height, self.width)
+        image_shape("x", x, self.height, self.width)
+        floating("x", x)
 
     def _check_built(self):
         if not self.built:

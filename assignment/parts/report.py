@@ -50,7 +50,8 @@ def typeset(output):
         return NO_LATEX
     if output.resolve() != SOURCE.parent:
         shutil.copyfile(SOURCE, output / SOURCE.name)
-    command = ["latexmk", "-pdf", "-interaction=nonstopmode", "-halt-on-error", "-no-shell-escape", "report.tex"]
+    nothing_else = ["-norc", "-no-shell-escape"]  # A latexmkrc in the folder is Perl, and would be run.
+    command = ["latexmk", *nothing_else, "-pdf", "-interaction=nonstopmode", "-halt-on-error", "report.tex"]
     done = subprocess.run(command, cwd=output, capture_output=True, text=True, errors="replace")
     if done.returncode:
         log = output / "report.log"
