@@ -4,7 +4,7 @@ import tensorflow as tf
 from tensorflow.python.ops.linalg.linear_operator import make_composite_tensor
 
 from assignment.lattice.cholesky import block_cholesky, block_rows
-from assignment.lattice.sine import SineRoot, sine_transform, symbols
+from assignment.lattice.sine import SineRoot, eigenvalues, sine_transform
 from assignment.lattice.stencil import OFFSETS, edge_ends, edge_shape, padding
 
 _OFFSETS_BY_COUNT = {len(offsets): offsets for offsets in OFFSETS.values()}
@@ -196,8 +196,7 @@ class LinearOperatorLattice(tf.linalg.LinearOperator):
         return tf.linalg.eigvalsh(tf.cast(self.to_dense(), tf.float64))[..., 0]
 
     def _sine_eigenvalues(self):
-        weights = tf.concat([self.diagonal[..., None, :, :], self.couplings], axis=-3)
-        return tf.reduce_sum(tf.cast(weights, tf.float64) * symbols(self.height, self.width, self.offsets), axis=-3)
+        return eigenvalues(self.diagonal, self.couplings, self.offsets, self.height, self.width)
 
     def _flatten(self, images):
         return tf.reshape(images, tf.concat([tf.shape(images)[:-2], [self.height * self.width]], axis=0))
