@@ -16,7 +16,7 @@ import tensorflow as tf
 #     n     28       128      256      384      512      600      1000     1024
 #     f32   2 : 14   5 : 12   7 : 25   11 : 12  13 : 11  16 : 17  22 : 10  23 : 12
 #     f64   10 : 20  20 : 24  28 : 48  27 : 17  37 : 22  62 : 34  48 : 14  50 : 18
-# XLA made neither of them faster than the other one already was, nor did halving S_n by its symmetry without it.
+# XLA made neither faster than the other already is; nor did products with the two halves that S_n's symmetry leaves.
 FFT_FROM = 512
 
 
@@ -63,7 +63,7 @@ def symbols(height, width, offsets):
 
 
 def eigenvalues(diagonal, couplings, offsets, height, width):
-    """The eigenvalues of a homogeneous Λ, float64 [..., H, W], for diagonal [..., 1, 1] and couplings [..., K, 1, 1]."""
+    """The eigenvalues of a homogeneous Λ, float64 [..., H, W]; diagonal [..., 1, 1], couplings [..., K, 1, 1]."""
     rows, columns = cosines(height, width, offsets)
     diagonal, couplings = tf.cast(diagonal, tf.float64), tf.cast(couplings, tf.float64)
     return diagonal + (couplings[..., 0, 0][..., None, :] * rows[1:].T) @ columns[1:]
