@@ -155,7 +155,13 @@ class LatticeGaussian(tfd.Distribution):
         return tf.broadcast_to(images, tf.concat([self.batch_shape_tensor(), self.event_shape], axis=0))
 
     def _sample_n(self, n, seed=None):
-        """x' = μ + Aε with the symmetric root A = Λ^(−½) (the hand-out's sampling formula)."""
+        """x' = μ + Aε with the symmetric root A = Λ^(−½) (the hand-out's sampling formula).
+
+        On large lattices without a sine form, whose symmetric root would need a dense eigendecomposition, A is the
+        inverse Cholesky factor: another root of Σ, AAᵀ = Σ, and the draws have exactly the same law.
+        """
+        if not self.operator().has_inverse_root:
+            return self.sample_by_factor(n, seed)
         return self._shift(self.operator().inverse_root_images(self._standard_normal(n, seed)))
 
     def sample_by_factor(self, n, seed=None):

@@ -2,15 +2,19 @@
 
 import functools
 
+import numpy as np
 import tensorflow as tf
 from tensorflow.python.ops.linalg.linear_operator import make_composite_tensor
 from tensorflow.python.ops.linalg.linear_operator_util import convert_nonref_to_tensor
 
-from assignment.lattice.cholesky import block_cholesky, block_rows
+from assignment.lattice.cholesky import block_cholesky, log_determinant, selected_inverse
+from assignment.lattice.lanczos import least_eigenvalue
+from assignment.lattice.memory import require
 from assignment.lattice.root import inverse_root
-from assignment.lattice.sine import SineRoot, sine_transform, symbols
+from assignment.lattice.sine import SineRoot, eigenvalues, sine_transform
 from assignment.lattice.stencil import OFFSETS, edge_ends, edge_shape, padding
 
+DENSE_PIXELS = 1024  # Up to here an eigendecomposition of Λ as a dense matrix takes less than a second.
 _OFFSETS_BY_COUNT = {len(offsets): offsets for offsets in OFFSETS.values()}
 
 
@@ -165,6 +169,10 @@ class LinearOperatorLattice(tf.linalg.LinearOperator):
 
     def _solve(self, rhs, adjoint=False, adjoint_arg=False):
         del adjoint
+        vectors = rhs.shape[-2 if adjoint_arg else -1] or 1
+        what = f"solving for {vectors} images of {self.height} × {self.width} pixels"
+        # Measured: no more than nine float64 copies at a time.
+        require(9 * 8 * self.height * self.width * vectors, what, "use fewer or smaller ones")
         rhs = tf.cast(tf.linalg.adjoint(rhs) if adjoint_arg else rhs, tf.float64)
         if self.sine_diagonal:
             y = sine_transform(sine_transform(self._to_images(rhs)) / self._sine_eigenvalues()[..., None, :, :])
@@ -179,9 +187,7 @@ class LinearOperatorLattice(tf.linalg.LinearOperator):
         return tf.cast(self._to_columns(tf.transpose(y, images_last)), self.dtype)
 
     def _log_abs_determinant(self):
-        if self.sine_diagonal:
-            return tf.cast(tf.reduce_sum(tf.math.log(self._sine_eigenvalues()), axis=[-2, -1]), self.dtype)
-        return tf.cast(self.block_cholesky().log_determinant(), self.dtype)
+        return tf.cast(self.log_determinant(), self.dtype)
 
     def _determinant(self):
         return tf.exp(self._log_abs_determinant())
@@ -197,6 +203,24 @@ class LinearOperatorLattice(tf.linalg.LinearOperator):
     def _diag_part(self):
         shape = tf.concat([self.batch_shape_tensor(), [self.height, self.width]], axis=0)
         return self._to_vectors(tf.broadcast_to(self.diagonal, shape))
+
+    def _to_dense(self):
+        size = self.height * self.width
+        need = 2 * self.dtype.size * (self.batch_shape.num_elements() or 1) * size**2
+        require(need, f"Λ of {self.height} × {self.width} pixels as a dense matrix")
+        diagonal, couplings = self.full_fields()
+        pixels = np.arange(size).reshape(self.height, self.width)
+        places, values = [pixels * (size + 1)], [diagonal]
+        for k, (first, second) in enumerate(map(edge_ends, self.offsets)):
+            edges = couplings[..., k, :, :][first]
+            places += [pixels[first] * size + pixels[second], pixels[second] * size + pixels[first]]
+            values += [edges, edges]
+        places = np.concatenate([p.ravel() for p in places])
+        values = tf.concat([tf.reshape(v, tf.concat([tf.shape(v)[:-2], [-1]], axis=0)) for v in values], axis=-1)
+        rank = values.shape.rank
+        values = tf.transpose(values, [rank - 1, *range(rank - 1)])
+        dense = tf.scatter_nd(places[:, None], values, tf.concat([[size**2], tf.shape(values, tf.int64)[1:]], axis=0))
+        return tf.reshape(tf.transpose(dense, [*range(1, rank), 0]), self.shape_tensor())
 
     # What a Gaussian needs of its precision.
 
@@ -214,22 +238,33 @@ class LinearOperatorLattice(tf.linalg.LinearOperator):
         """log det Λ in float64, [...]; NaN where Λ is not positive definite."""
         if self.sine_diagonal:
             return tf.reduce_sum(tf.math.log(self._sine_eigenvalues()), axis=[-2, -1])
-        return self.block_cholesky().log_determinant()
+        return log_determinant(*self._double_fields(), self.offsets)
 
     def positive_definite(self):
         """Whether Λ is positive definite, bool [...]: by its eigenvalues or by a factorisation that must exist."""
         if self.sine_diagonal:
-            eigenvalues = self._sine_eigenvalues()
-            return tf.reduce_all((eigenvalues > 0) & tf.math.is_finite(eigenvalues), axis=[-2, -1])
-        return tf.math.is_finite(self.block_cholesky().log_determinant())
+            spectrum = self._sine_eigenvalues()
+            return tf.reduce_all((spectrum > 0) & tf.math.is_finite(spectrum), axis=[-2, -1])
+        return tf.math.is_finite(self.log_determinant())
 
     def block_cholesky(self):
         """Λ = LLᵀ in float64, by rows of pixels."""
-        diagonal, couplings = (tf.cast(field, tf.float64) for field in self.full_fields())
-        return block_cholesky(*block_rows(diagonal, couplings, self.offsets))
+        return block_cholesky(*self._double_fields(), self.offsets)
+
+    def selected_inverse(self):
+        """Σ where Λ has entries, in float64: variances [..., H, W] and covariances [..., K, H, W] of the edges."""
+        return selected_inverse(*self._double_fields(), self.offsets)
+
+    @property
+    def has_inverse_root(self):
+        """Whether Λ^(−½) is within reach: by the sine transform, or because the lattice is small."""
+        return self.sine_diagonal or self.height * self.width <= DENSE_PIXELS
 
     def inverse_root_images(self, x):
-        """Λ^(−½)x, float64, for images x [S, ..., H, W] and the symmetric root: the hand-out's A = Λ^(−½)."""
+        """Λ^(−½)x, float64, for images x [S, ..., H, W] and the symmetric root: the hand-out's A = Λ^(−½).
+
+        Dense, and slow on large lattices, where not `has_inverse_root`; `sampler()` has another root for them.
+        """
         x = tf.cast(x, tf.float64)
         if self.sine_diagonal:
             return sine_transform(tf.math.rsqrt(self._sine_eigenvalues()) * sine_transform(x))
@@ -250,14 +285,18 @@ class LinearOperatorLattice(tf.linalg.LinearOperator):
         return self.solve(tf.eye(self.height * self.width, dtype=self.dtype))
 
     def min_eigenvalue(self):
-        """The least eigenvalue of Λ in float64, [...]; densifies where the sine transform does not hold."""
+        """The least eigenvalue of Λ in float64, [...]: dense on small lattices, to 1e-6 of itself on large ones."""
         if self.sine_diagonal:
             return tf.reduce_min(self._sine_eigenvalues(), axis=[-2, -1])
+        if self.height * self.width > DENSE_PIXELS:
+            return least_eigenvalue(*self._double_fields(), self.offsets)
         return tf.linalg.eigvalsh(tf.cast(self.to_dense(), tf.float64))[..., 0]
 
+    def _double_fields(self):
+        return [tf.cast(field, tf.float64) for field in self.full_fields()]
+
     def _sine_eigenvalues(self):
-        weights = tf.concat([self.diagonal[..., None, :, :], self.couplings], axis=-3)
-        return tf.reduce_sum(tf.cast(weights, tf.float64) * symbols(self.height, self.width, self.offsets), axis=-3)
+        return eigenvalues(self.diagonal, self.couplings, self.offsets, self.height, self.width)
 
     def _to_vectors(self, images):
         return tf.reshape(images, tf.concat([tf.shape(images)[:-2], [self.height * self.width]], axis=0))
