@@ -15,10 +15,12 @@ import tensorflow_probability as tfp
 from conftest import random_layer
 
 from assignment.batches import second_moments
+from assignment.errors import UserError
 from assignment.lattice.gaussian import LatticeGaussian
 from assignment.parts.exercise import Exercise, Settings
 from assignment.parts.plan import KINDS, done, plan, run
 from assignment.parts.record import conditional_log_likelihood
+from assignment.parts.unfinished import Unfinished
 
 ROOT = Path(__file__).parents[1]
 
@@ -88,6 +90,31 @@ def test_a_finished_fit_is_kept_and_a_broken_or_other_one_is_not(exercise, setti
     assert done("ml", "ml", exercise, settings) is None
     run("ml", "ml", exercise, settings)
     assert fit.path.read_bytes() == whole
+
+
+def test_a_run_goes_on_only_where_nothing_changed(tmp_path):
+    """What an interrupted run finished is known to the next one of the same kind, and to no other."""
+    with pytest.raises(KeyboardInterrupt), Unfinished(tmp_path, "nce", {"seed": 0}) as first:
+        first.finish("a")
+        raise KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt), Unfinished(tmp_path, "nce", {"seed": 0}) as second:
+        assert second.has("a") and not second.has("b")
+        raise KeyboardInterrupt
+    with Unfinished(tmp_path, "cnce", {"seed": 0}) as other_part:
+        assert not other_part.has("a")
+    with pytest.raises(KeyboardInterrupt), Unfinished(tmp_path, "nce", {"seed": 1}) as other_seed:
+        assert not other_seed.has("a")
+        raise KeyboardInterrupt
+    with Unfinished(tmp_path, "nce", {"seed": 0}) as begun_anew:
+        assert not begun_anew.has("a")
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_a_part_is_run_once_at_a_time_into_a_folder(tmp_path):
+    with Unfinished(tmp_path, "nce", {}), pytest.raises(UserError, match="part nce is being run into .* already; wait"):
+        Unfinished(tmp_path, "nce", {}).__enter__()
+    with Unfinished(tmp_path, "nce", {}), Unfinished(tmp_path, "cnce", {}):
+        pass
 
 
 @pytest.mark.slow

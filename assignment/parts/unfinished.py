@@ -3,6 +3,7 @@
 import fcntl
 import hashlib
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -13,7 +14,7 @@ _PACKAGE = Path(__file__).parents[1]
 
 
 class Unfinished:
-    """The folder of one run, `.unfinished/<part>-<digest>` in `results`; it is gone when the run is done.
+    """The folder of one run, `.unfinished/<part>/<digest>` in `results`; it is gone when the run is done.
 
     The digest is of all that decides the results, the package's own source included: a run after any change begins
     anew. The folder belongs to one process at a time.
@@ -26,19 +27,21 @@ class Unfinished:
 
     def __init__(self, results, part, decisive, fresh=False):
         self.part = part
-        self.home = Path(results) / ".unfinished"
-        self.folder = self.home / f"{part}-{_digest(decisive)}"
+        self.results = Path(results)
+        self.home = self.results / ".unfinished" / part
+        self.folder = self.home / _digest(decisive)
         self.fresh = fresh
 
     def __enter__(self):
         self.home.mkdir(parents=True, exist_ok=True)
-        self.lock = open(self.home / f"{self.part}.lock", "w")
+        self.lock = os.open(self.home, os.O_RDONLY)
         try:
             fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            words = f"part {self.part} is being run into {self.home.parent} already"
+            os.close(self.lock)
+            words = f"part {self.part} is being run into {self.results} already"
             raise UserError(f"{words}; wait for it, or choose another --output") from None
-        for other in self.home.glob(f"{self.part}-*"):
+        for other in self.home.iterdir():
             if self.fresh or other != self.folder:
                 shutil.rmtree(other)
         self.folder.mkdir(exist_ok=True)
@@ -47,7 +50,7 @@ class Unfinished:
     def __exit__(self, kind, *_):
         if kind is None:
             shutil.rmtree(self.folder)
-        self.lock.close()
+        os.close(self.lock)
 
     def has(self, fit):
         """Whether this run has finished a fit, of that name, before it was killed."""
