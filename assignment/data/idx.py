@@ -26,7 +26,7 @@ FILE_NAMES = {
 }
 
 _TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
-_READ_BYTES = 2**24
+_READ_BYTES = 2**22
 _REMEDY = "get the file again"
 
 
@@ -71,7 +71,7 @@ class IdxFile:
             self.dtype, self.shape = _header(file, where)
 
     def chunks(self):
-        """Its values in order, in arrays [≤ m, …] of at most 16 MiB, if not one row alone; at least one, maybe empty.
+        """Its values in order, in arrays [≤ m, …] of at most 4 MiB, if not one row alone; at least one, maybe empty.
 
         Raises:
           UserError: the file is damaged, or has fewer or more values than its header says.

@@ -4,6 +4,7 @@ They stand in the data folder under `preprocessed/<name>/std<noise_std>-seed<see
 and `mean.float32`, bare float32 values of this machine row by row, and `facts.json`.
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import importlib.metadata
@@ -18,7 +19,7 @@ from assignment.data import idx
 from assignment.data.network import say
 from assignment.data.preprocessing import Mean, check_noise, noise_seeds, noisy
 from assignment.data.raw import SPLITS, chunk_length, sha256
-from assignment.data.sources import check_name, idx_places, locate
+from assignment.data.sources import SAMPLE, check_name, idx_places, locate
 from assignment.data.store import ReadOnly, data_folder, publish, workshop
 from assignment.data.stream import ImageStream
 
@@ -45,37 +46,43 @@ def open_splits(name="mnist", noise_std=0.1, seed=0, *, data_dir=None, idx_dir=N
     check_noise(noise_std, seed)
     check_name(name, idx_dir)
     noise = {"noise_std": float(noise_std), "seed": int(seed)}
-    return _find(name, noise, data_folder(data_dir), idx_dir) or _find_or_make(locate(name, data_dir, idx_dir), noise)
+    found = _find(name, noise, data_folder(data_dir), idx_dir) if name != SAMPLE else None
+    return found or _find_or_make(locate(name, data_dir, idx_dir), noise)
 
 
 def _find(name, noise, data_dir, idx_dir):
     """The splits, if they are there and good, found without the seconds that tensorflow-datasets takes; else None."""
     sha256 = idx_dir and idx.read_folder(idx_dir)[1]
     for place in idx_places(data_dir, sha256) if idx_dir else [data_dir]:
-        try:
+        with contextlib.suppress(_Unusable):
             return _open(place, name, noise, idx_sha256=sha256)
-        except _Unusable:
-            pass
     return None
 
 
 def _find_or_make(raw, noise):
     """The splits of RawImages, from its data folder if one may write there."""
+    with contextlib.suppress(_Unusable):
+        return _open(raw.data_dir, raw.name, noise, source=raw.source)
     try:
         with workshop(raw.data_dir) as bench:
-            try:  # Another process may have made them in the meantime.
-                return _open(raw.data_dir, raw.name, noise, source=raw.source)
-            except _Unusable as reason:
-                folder = _folder(raw.data_dir, raw.name, noise)
-                if folder.exists():
-                    say(f"making the preprocessed images in {folder} again: {reason}")
-                _write(_folder(bench, raw.name, noise), raw, noise, announced=folder)
-                publish(_folder(bench, raw.name, noise), bench, raw.data_dir)
-                return _open(raw.data_dir, raw.name, noise, source=raw.source)
+            return _make(raw, noise, bench)
     except ReadOnly as reason:
         say(f"{reason}; until then a temporary place serves")
         with tempfile.TemporaryDirectory() as elsewhere:  # The open files outlive it, to the end of the process.
             return _find_or_make(dataclasses.replace(raw, data_dir=Path(elsewhere)), noise)
+
+
+def _make(raw, noise, bench):
+    """The splits, made in the workshop `bench` unless another process has done it in the meantime."""
+    folder = _folder(raw.data_dir, raw.name, noise)
+    try:
+        return _open(raw.data_dir, raw.name, noise, source=raw.source)
+    except _Unusable as reason:
+        if folder.exists():
+            say(f"making the preprocessed images in {folder} again: {reason}")
+    _write(_folder(bench, raw.name, noise), raw, noise, announced=folder)
+    publish(_folder(bench, raw.name, noise), bench, raw.data_dir)
+    return _open(raw.data_dir, raw.name, noise, source=raw.source)
 
 
 def _open(data_dir, name, noise, *, source=None, idx_sha256=None):
@@ -87,23 +94,26 @@ def _open(data_dir, name, noise, *, source=None, idx_sha256=None):
         _require(idx_sha256 in (None, facts["idx_sha256"]), "they are of other IDX files")
         raw_sha256 = _sha256_of_files(data_dir / facts["raw_files"])
         _require(raw_sha256 == facts["raw_sha256"], "the data that they were made from has changed")
-        mean = np.fromfile(folder / _MEAN, np.float32).reshape(facts["size"])
-        _require(sha256(mean) == facts["mean_sha256"], f"{_MEAN} is damaged")
+        mean = (folder / _MEAN).read_bytes()
+        _require(hashlib.sha256(mean).hexdigest() == facts["mean_sha256"], f"{_MEAN} is damaged")
+        mean = np.frombuffer(mean, np.float32).reshape(facts["size"]).copy()
         return tuple(_open_split(folder, split, facts, mean, source) for split in SPLITS)
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise _Unusable(f"{type(error).__name__}: {error}") from error
 
 
 def _open_split(folder, split, facts, mean, source):
+    path = _flat_file(folder, split)
+    _require(path.is_file(), f"{path.name} is missing")
     stream = ImageStream(
-        _flat_file(folder, split),
+        path,
         name=facts["made"]["name"],
         source=source or facts["source"],
         sha256=facts[split]["raw_sha256"],
         mean=mean,
         count=facts[split]["count"],
     )
-    _require(stream.matches(facts[split]["sha256"]), f"{_flat_file(folder, split).name} is damaged")
+    _require(stream.matches(facts[split]["sha256"]), f"{path.name} is damaged")
     return stream
 
 

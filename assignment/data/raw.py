@@ -11,7 +11,7 @@ import numpy as np
 from assignment.errors import UserError
 
 SPLITS = ("train", "test")
-_CHUNK_BYTES = 2**24
+_CHUNK_BYTES = 2**22
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +78,7 @@ class RawImages:
 
 
 def chunk_length(size):
-    """How many images of a size (H, W) are worked on at once: as float32 they take at most 16 MiB, if not one alone."""
+    """How many images of a size (H, W) are worked on at once: as float32 they take at most 4 MiB, if not one alone."""
     return max(1, _CHUNK_BYTES // (4 * size[0] * size[1]))
 
 

@@ -7,8 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 _BLOCK_BYTES = 2**16  # Neighbours that are read together: enough for a disk, few enough to mix images that are sorted.
-_POOL_BYTES = 2**26
+_POOL_BYTES = 2**24
 _AHEAD = 2
+# One for all: the C library keeps memory for every thread there has been, 100 MB in the end.
+_thread = ThreadPoolExecutor(1)
 
 
 class Shuffle:
@@ -74,9 +76,8 @@ class Shuffle:
 
 
 def ahead(iterator):
-    """The same elements, the next ones of which are made in a thread while one is used."""
-    with ThreadPoolExecutor(1) as thread:
-        coming = deque(thread.submit(next, iterator) for _ in range(_AHEAD))
-        while True:
-            coming.append(thread.submit(next, iterator))
-            yield coming.popleft().result()
+    """The same endless elements, the next ones of which are made in a thread while one is used."""
+    coming = deque(_thread.submit(next, iterator) for _ in range(_AHEAD))
+    while True:
+        yield coming.popleft().result()
+        coming.append(_thread.submit(next, iterator))
