@@ -57,7 +57,7 @@ def killed_at(step):
     ("estimate", "weights"),
     [
         (nce, "shared"),
-        (telescoped, "per_edge"),
+        (telescoped, "shared"),
         (conditional, "shared"),
         (matched, "per_edge"),
         (preconditioned, "shared"),
