@@ -276,7 +276,16 @@ def test_a_read_only_data_folder_is_gone_round(tmp_path, expected, scratch, monk
     assert contents(streams) == expected
     told = capsys.readouterr().err
     assert f"cannot write to the data folder {tmp_path / 'data'} ({words})" in told
-    assert "until then a temporary place serves" in told and told.count(WRITING) == 1
+    assert f"go to {scratch}" in told and told.count(WRITING) == 1
+
+
+def test_prepared_data_that_may_not_be_read(tmp_path, monkeypatch):
+    def forbid(*arguments):
+        raise PermissionError(13, "Permission denied", "some.tfrecord")
+
+    monkeypatch.setattr(preprocessed.hashlib, "file_digest", forbid)
+    with pytest.raises(UserError, match="cannot read some.tfrecord: Permission denied"):
+        open_splits("mnist_sample", data_dir=tmp_path)
 
 
 @pytest.fixture

@@ -22,6 +22,7 @@ from assignment.data.raw import SPLITS, chunk_length, sha256
 from assignment.data.sources import SAMPLE, check_name, idx_places, locate
 from assignment.data.store import ReadOnly, data_folder, publish, workshop
 from assignment.data.stream import ImageStream
+from assignment.errors import UserError
 
 _LAYOUT = 1  # Of these files: those of another one are made again.
 _FACTS = "facts.json"
@@ -37,9 +38,9 @@ def open_splits(name="mnist", noise_std=0.1, seed=0, *, data_dir=None, idx_dir=N
 
     The first call prepares the data set (see `prepare`) and writes the preprocessed images, four bytes a pixel, into
     the data folder: 220 MB for MNIST, and as much again for every other seed. A later call finds them there, and
-    checks them and what they were made from by SHA-256, at about 1 GB a second and without TensorFlow. Where the data
-    folder cannot be written to, they are written to a temporary place, and vanish with the process.
-    Nothing here holds more than some 16 MiB of images at once, but `prepare` may.
+    checks them and what they were made from by SHA-256, at about 1 GB a second and without TensorFlow. Where one may
+    not write to the data folder, they are written to a temporary place, and vanish with the process.
+    Nothing but preparing the data set (see `prepare`) takes more memory the more images there are.
 
     Args, Raises: as `load_images`, whose images these are, bit for bit.
     """
@@ -52,10 +53,10 @@ def open_splits(name="mnist", noise_std=0.1, seed=0, *, data_dir=None, idx_dir=N
 
 def _find(name, noise, data_dir, idx_dir):
     """The splits, if they are there and good, found without the seconds that tensorflow-datasets takes; else None."""
-    sha256 = idx_dir and idx.read_folder(idx_dir)[1]
-    for place in idx_places(data_dir, sha256) if idx_dir else [data_dir]:
+    idx_sha256 = idx_dir and idx.read_folder(idx_dir)[1]
+    for place in idx_places(data_dir, idx_sha256) if idx_dir else [data_dir]:
         with contextlib.suppress(_Unusable):
-            return _open(place, name, noise, idx_sha256=sha256)
+            return _open(place, name, noise, idx_sha256=idx_sha256)
     return None
 
 
@@ -64,25 +65,26 @@ def _find_or_make(raw, noise):
     with contextlib.suppress(_Unusable):
         return _open(raw.data_dir, raw.name, noise, source=raw.source)
     try:
-        with workshop(raw.data_dir) as bench:
-            return _make(raw, noise, bench)
+        return _make(raw, noise)
     except ReadOnly as reason:
-        say(f"{reason}; until then a temporary place serves")
-        with tempfile.TemporaryDirectory() as elsewhere:  # The open files outlive it, to the end of the process.
-            return _find_or_make(dataclasses.replace(raw, data_dir=Path(elsewhere)), noise)
+        say(f"{reason}; until then the preprocessed images go to {tempfile.gettempdir()}, and with this process")
+        with tempfile.TemporaryDirectory() as elsewhere:  # The open files outlive it.
+            return _make(dataclasses.replace(raw, data_dir=Path(elsewhere)), noise)
 
 
-def _make(raw, noise, bench):
-    """The splits, made in the workshop `bench` unless another process has done it in the meantime."""
+def _make(raw, noise):
+    """The splits of RawImages, made in its data folder unless another process has done it in the meantime."""
     folder = _folder(raw.data_dir, raw.name, noise)
-    try:
+    with workshop(raw.data_dir) as bench:
+        try:
+            return _open(raw.data_dir, raw.name, noise, source=raw.source)
+        except _Unusable as reason:
+            if folder.exists():
+                say(f"making the preprocessed images in {folder} again: {reason}")
+        made = _folder(bench, raw.name, noise)
+        _write(made, raw, noise, announced=folder)
+        publish(made, bench, raw.data_dir)
         return _open(raw.data_dir, raw.name, noise, source=raw.source)
-    except _Unusable as reason:
-        if folder.exists():
-            say(f"making the preprocessed images in {folder} again: {reason}")
-    _write(_folder(bench, raw.name, noise), raw, noise, announced=folder)
-    publish(_folder(bench, raw.name, noise), bench, raw.data_dir)
-    return _open(raw.data_dir, raw.name, noise, source=raw.source)
 
 
 def _open(data_dir, name, noise, *, source=None, idx_sha256=None):
@@ -196,12 +198,15 @@ def _sha256_of_facts(facts):
 
 
 def _sha256_of_files(path):
-    """SHA-256 of a file, or of the names and bytes of all files in a folder."""
+    """SHA-256 of a file, or of the names and bytes of all files in a folder; UserError if it cannot be read."""
     digest = hashlib.sha256()
-    for file in sorted(path.iterdir()) if path.is_dir() else [path]:
-        digest.update(file.name.encode())
-        with open(file, "rb") as stream:
-            digest.update(hashlib.file_digest(stream, "sha256").digest())
+    try:
+        for file in sorted(path.iterdir()) if path.is_dir() else [path]:
+            digest.update(file.name.encode())
+            with open(file, "rb") as stream:
+                digest.update(hashlib.file_digest(stream, "sha256").digest())
+    except OSError as error:
+        raise UserError(f"cannot read {error.filename}: {error.strerror}") from error
     return digest.hexdigest()
 
 

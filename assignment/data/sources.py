@@ -26,6 +26,9 @@ def prepare(name="mnist", data_dir=None, idx_dir=None):
       5. for mnist, the sample that comes with this package, under its own name `mnist_sample`.
     The environment variable ASSIGNMENT_OFFLINE=1 rules out 3 and 4.
 
+    What is prepared is read in pieces. Preparing it, once, takes memory for the set as PNG up to 1 GB, because
+    tensorflow-datasets shuffles it, and for one byte a label.
+
     Args:
       name: data set of tensorflow-datasets, as `set` or `set/configuration`, or `mnist_sample`.
       data_dir: data folder; by default the environment variable ASSIGNMENT_DATA_DIR, or else `data`.
