@@ -52,7 +52,7 @@ ml: $(SETUP) ## exact maximum likelihood, the yardstick
 	$(RUN) -m assignment ml $(OPTIONS)
 
 test: $(SETUP) ## run the tests
-	$(RUN) -m pytest $(ARGS)
+	$(RUN) -m pytest --numprocesses 2 --dist worksteal $(ARGS)
 
 grade: $(SETUP) ## grade this package, or SUBMISSION=folder
 	$(RUN) -m pytest tests/grading $(if $(SUBMISSION),--submission "$(SUBMISSION)") $(ARGS) || test $$? -eq 1

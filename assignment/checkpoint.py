@@ -6,6 +6,8 @@ import time
 
 import tensorflow as tf
 
+from assignment.errors import UserError
+
 EVERY = 10.0  # seconds between two checkpoints
 
 
@@ -54,7 +56,11 @@ class Checkpoint:
         """Keeps the variables with `memory()`, a dict for JSON, if it is time to, or `now`."""
         if self._manager and (now or time.monotonic() - self._kept > self.every):
             self._memory.content = memory() | {"seconds": self.seconds}
-            self._manager.save()
+            try:
+                self._manager.save()
+            except tf.errors.OpError as error:
+                words = error.message.partition("; ")[0]
+                raise UserError(f"cannot write a checkpoint ({words}); make room, or name another folder") from error
             self._kept = time.monotonic()
 
 

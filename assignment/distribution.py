@@ -11,6 +11,7 @@ import socket
 import time
 from contextlib import contextmanager
 
+import numpy as np
 import tensorflow as tf
 
 from assignment.errors import UserError
@@ -61,37 +62,39 @@ def shareable(batch_size):
     return max(1, batch_size - batch_size % PIECES if batch_size >= PIECES else batch_size)
 
 
+def replicas():
+    """How many replicas share a minibatch."""
+    return tf.distribute.get_replica_context().num_replicas_in_sync
+
+
 def share(x):
-    """This replica's share of a minibatch x [B, ...], by number of pieces, and the share's size as a part of B.
+    """This replica's share of what is one for each image [B, ...], or for each piece [PIECES, ...].
 
     ValueError where there are several replicas and B is not a multiple of PIECES.
     """
-    context = tf.distribute.get_replica_context()
-    replica, replicas = context.replica_id_in_sync_group, context.num_replicas_in_sync
-    if replicas == 1:
-        return x, 1.0
+    if replicas() == 1:
+        return x
     if x.shape[0] % PIECES:
         raise ValueError(f"a minibatch of {x.shape[0]} images cannot be shared: it must be a multiple of {PIECES}")
-    size = x.shape[0] // replicas
-    return x[replica * size : (replica + 1) * size], 1 / replicas
+    size, replica = x.shape[0] // replicas(), tf.distribute.get_replica_context().replica_id_in_sync_group
+    return x[replica * size : (replica + 1) * size]
 
 
-def mean_over_pieces(loss, x, seed):
-    """The mean of loss(piece, seed of the piece) over this replica's pieces of a minibatch, weighted by their sizes.
+def piece_bounds(images):
+    """Where the pieces of a minibatch of so many images begin and end, [PIECES + 1]."""
+    return images * np.arange(PIECES + 1) // PIECES
+
+
+def draw_pieces(sample, counts, seed):
+    """This replica's share of a minibatch's draws, [n, ...].
 
     Args:
-      x: this replica's share, [B, ...]; seed: that of the whole minibatch, a pair of integers.
+      sample: sample(count, seed=pair) gives the draws of a piece; counts: of every piece, [PIECES]; seed: a pair.
     """
-    context = tf.distribute.get_replica_context()
-    replica, replicas = context.replica_id_in_sync_group, context.num_replicas_in_sync
-    mine = PIECES // replicas
-    seeds = tf.random.split(seed, PIECES)[replica * mine : (replica + 1) * mine]
-    images, total = x.shape[0], 0.0
-    sizes = [images * (k + 1) // mine - images * k // mine for k in range(mine)]
-    for piece, size, own_seed in zip(tf.split(x, sizes), sizes, tf.unstack(seeds), strict=True):
-        if size:
-            total += size / images * loss(piece, own_seed)
-    return total
+    own_counts, own_seeds = (
+        tf.unstack(share(t)) for t in (tf.convert_to_tensor(counts), tf.random.split(seed, PIECES))
+    )
+    return tf.concat([sample(n, seed=s) for n, s in zip(own_counts, own_seeds, strict=True)], axis=0)
 
 
 def _workers():

@@ -9,7 +9,7 @@ import tensorflow as tf
 from assignment.batches import as_images
 from assignment.checkpoint import Checkpoint
 from assignment.checks import positive, trainable, whole
-from assignment.distribution import lost_workers, share
+from assignment.distribution import lost_workers, replicas, share
 from assignment.errors import did_you_mean
 from assignment.lattice.gaussian import as_gaussian
 from assignment.lattice.information import independent_information
@@ -136,11 +136,10 @@ class Trainer:
     @unconverted
     def _share_of_gradient(self, x, seed):
         """What this replica adds to [loss, gradient in the estimator's own unknowns, gradient in θ], [1 + … + P]."""
-        x, weight = share(x)
         with tf.GradientTape() as tape:
-            loss = self.estimator.loss(self.model, x, seed)
+            loss = self.estimator.loss(self.model, share(x), seed)
         gradient, *extra = tape.gradient(loss, [self.theta, *self.extra])
-        return weight * tf.concat([tf.stack([loss, *extra]), gradient], axis=0)
+        return tf.concat([tf.stack([loss, *extra]), gradient], axis=0) / replicas()
 
     def _solve(self, vector, adjoint=False):
         """L⁻¹ or L⁻ᵀ times a vector [P]."""

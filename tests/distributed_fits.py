@@ -11,7 +11,8 @@ from assignment.distribution import make_strategy
 from assignment.errors import UserError
 from assignment.estimators.following import fit_conditional_nce, fit_score_matching
 from assignment.estimators.nce import NCE
-from assignment.estimators.telescoping import MovingNoise, telescope
+from assignment.estimators.noise import DiagonalNoise
+from assignment.estimators.telescoping import telescope
 from assignment.fit import fit
 from assignment.lattice.precision import StencilPrecision
 
@@ -36,7 +37,7 @@ def fits(strategy):
     stages, _ = telescope(layer, images(), passes=1, batch_size=8, strategy=strategy)
     found["telescoped"] = [*layer.theta.numpy().tolist(), stages[-1].log_partition]
     layer = new_layer()
-    estimator = NCE(MovingNoise(layer, 0.0), 1.0, 0.0)
+    estimator = NCE(DiagonalNoise(np.full((4, 4), 0.5)))
     fit(layer, estimator, images(), batch_size=40, epochs=2, strategy=strategy)
     found["fixed"] = [*layer.theta.numpy().tolist(), float(estimator.log_partition)]
     layer = new_layer()

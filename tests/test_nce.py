@@ -6,7 +6,9 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 from conftest import random_layer
 
-from assignment.estimators.nce import NCE, flip_coins, nce_loss, noise_ratio_from, undecided_loss
+from assignment.distribution import PIECES
+from assignment.estimators.nce import NCE, nce_loss, noise_ratio_from, throw_coins, undecided_loss
+from assignment.estimators.noise import DiagonalNoise
 from assignment.lattice.gaussian import LatticeGaussian
 
 tfd = tfp.distributions
@@ -71,13 +73,47 @@ def test_a_thousand_nats_of_log_ratio_do_not_overflow():
     np.testing.assert_allclose(tape.gradient(loss, ratio), [0.5, -0.5])
 
 
-def test_coins_follow_eta_and_always_show_both_sides():
-    counts = np.array([flip_coins(20, 3.0, tf.constant([0, k])) for k in range(200)])
-    assert (counts.sum(axis=1) == 80).all() and (counts > 0).all()
-    z = (counts[:, 0].mean() - 20) / np.sqrt(80 * 0.25 * 0.75 / 200)
-    assert abs(z) < 4 and counts[:, 0].std() > 1
-    # Two draws with odds of 1 : 50 are nearly always of one kind; they are drawn anew until they are not.
-    assert all([int(n) for n in flip_coins(1, 0.02, tf.constant([1, k]))] == [1, 1] for k in range(5))
+def test_coins_follow_eta_and_pick_every_image_alike():
+    thrown = [throw_coins(20, 3.0, tf.constant([0, k])) for k in range(200)]
+    shown, counts = (np.array([t[i] for t in thrown]) for i in (0, 1))
+    assert (shown.sum(axis=1) + counts.sum(axis=1) == 80).all() and counts.shape == (200, PIECES)
+    z = (shown.sum(axis=1).mean() - 20) / np.sqrt(80 * 0.25 * 0.75 / 200)
+    assert abs(z) < 4 and shown.sum(axis=1).std() > 1
+    assert np.abs(shown.mean(axis=0) - 1).max() < 4.5 / np.sqrt(200) and (shown > 1).any()
+    # A piece's coins, 20 of them, decide about its own 5 images.
+    by_piece = shown.reshape(200, PIECES, 5).sum(axis=2)
+    np.testing.assert_array_equal(by_piece + counts, 20)
+
+
+def test_coins_of_few_images():
+    """Fewer images than pieces, and odds under which one side may not come up at all."""
+    for k in range(5):
+        shown, counts = throw_coins(1, 0.02, tf.constant([1, k]))
+        assert float(shown[0]) + int(tf.reduce_sum(counts)) == 2
+    layer = random_layer(4, "shared", 6, 5, dtype="float32")
+    estimator = NCE(LatticeGaussian(layer.operator()), 0.02)
+    losses = [float(estimator.loss(layer, np.zeros((1, 6, 5), np.float32), tf.constant([1, k]))) for k in range(5)]
+    assert np.isfinite(losses).all()
+
+
+def test_the_loss_is_that_of_the_coins():
+    """−J = (1/N) Σ softplus(log ν − G(x_i)) + (ν/M) Σ softplus(G(x'_j) − log ν) over the whole minibatch."""
+    layer = random_layer(4, "shared", 6, 5, dtype="float32")
+    x = LatticeGaussian(layer).sample(10, seed=1)
+
+    class Recorded(DiagonalNoise):
+        def sample(self, n, seed):
+            drawn.append(super().sample(n, seed))
+            return drawn[-1]
+
+    drawn, seed = [], tf.constant([3, 4])
+    estimator = NCE(Recorded(np.ones((6, 5))), 2.0)
+    loss = estimator.loss(layer, x, seed)
+    shown, counts = throw_coins(10, 2.0, tf.random.split(seed, 2)[0])
+    assert [len(images) for images in drawn] == counts.numpy().tolist()
+    images = np.repeat(x, shown.numpy().astype(int), axis=0)
+    on_data, on_noise = (estimator.log_ratio(layer, u) for u in (images, np.concatenate(drawn)))
+    np.testing.assert_allclose(loss, nce_loss(on_data, on_noise, 2.0), rtol=1e-5)
 
 
 @pytest.mark.parametrize("eta", [0.0, 1.0, -0.1, 1.5, float("nan")])
@@ -103,7 +139,26 @@ def test_diagonal_noise_is_normalised():
     expected = -0.5 * np.sum(x.reshape(4, 6) ** 2 / (1.5 * variances) + np.log(2 * np.pi * 1.5 * variances), axis=1)
     np.testing.assert_allclose(noise.log_prob(x), expected, rtol=1e-5)
     isotropic = diagonal_noise(np.diag(variances), (2, 3), variance="isotropic")
-    np.testing.assert_allclose(isotropic.variance(), np.full((2, 3), variances.mean()), rtol=1e-6)
+    expected = tfd.Independent(tfd.Normal(tf.zeros([2, 3]), np.sqrt(variances.mean(), dtype=np.float32)), 2)
+    np.testing.assert_allclose(isotropic.log_prob(x), expected.log_prob(x), rtol=1e-5)
+
+
+def test_normal_numbers_are_normal():
+    """Kolmogorov and Smirnov's distance, moments, and no dependence between neighbours or halves."""
+    variances = np.array([[0.25, 1.0], [4.0, 9.0]])
+    drawn = DiagonalNoise(variances).sample(50_001, seed=(0, 1)).numpy()
+    assert drawn.shape == (50_001, 2, 2)
+    white = drawn.reshape(-1, 4) / np.sqrt(variances.ravel())
+    ranks = (np.arange(white.size) + 0.5) / white.size
+    distance = np.abs(tfd.Normal(np.float64(0), 1).cdf(np.sort(white.ravel())) - ranks).max()
+    assert distance < 1.95 / np.sqrt(white.size)  # p = 0.001
+    assert np.abs(np.cov(white.T) - np.eye(4)).max() < 4.5 * np.sqrt(2 / 50_000)
+    half = len(white) // 2
+    for power in (1, 2):
+        pairs = np.corrcoef(white[:half].ravel() ** power, white[half + 1 :].ravel() ** power)
+        assert abs(pairs[0, 1]) < 4.5 / np.sqrt(4 * half)
+    assert np.abs(white).max() > 4.2
+    np.testing.assert_array_equal(drawn, DiagonalNoise(variances).sample(50_001, seed=(0, 1)))
 
 
 def test_the_constant_starts_at_that_of_the_noise():

@@ -3,10 +3,10 @@
 import keras
 import numpy as np
 import tensorflow as tf
-import tensorflow_probability as tfp
 
-from assignment.benchmark.timing import median_seconds
+from assignment.benchmark.timing import median_seconds, side_by_side
 from assignment.estimators.nce import NCE, nce_loss
+from assignment.estimators.noise import DiagonalNoise
 from assignment.estimators.telescoping import Journey
 from assignment.fit import Trainer
 from assignment.lattice.precision import StencilPrecision
@@ -17,30 +17,35 @@ SEED = tf.constant([0, 1])
 
 
 def nce_steps():
-    """Yields (what, seconds)."""
+    """Seconds by what is done."""
     images = tf.constant(np.random.default_rng(0).standard_normal((IMAGES, *SIZE)), tf.float32)
-    noise = tfp.distributions.Independent(tfp.distributions.Normal(tf.zeros(SIZE), 1.0), 2)
+    mask = lattice_mask()
 
     @tf.function
     def numbers():
         return tf.random.stateless_normal([IMAGES, *SIZE], SEED)
 
-    yield "random numbers alone", median_seconds(numbers)
-    mask = lattice_mask()
-    for words, wrap in (("dense, eager", lambda function: function), ("dense, graph", tf.function)):
-        dense, constant = tf.Variable(tf.eye(len(mask))), tf.Variable(0.0)
+    def dense():
+        precision, constant = tf.Variable(tf.eye(len(mask))), tf.Variable(0.0)
         optimizer = keras.optimizers.Adam(1e-6)
-        optimizer.build([dense, constant])
+        optimizer.build([precision, constant])
+        return lambda: dense_step(images, numbers(), precision, mask, constant, optimizer)
 
-        def step(dense=dense, constant=constant, optimizer=optimizer):
-            return dense_step(images, numbers(), dense, mask, constant, optimizer)
-
-        yield words, median_seconds(wrap(step))
-    for weights in ("shared", "per_edge"):
+    def stencil(weights):
         layer = StencilPrecision(4, weights)
         layer.build(images.shape)
-        trainer = Trainer(layer, NCE(noise), "adam", reach=1e-6, diagonal=True)
-        yield f"stencil, {weights}", median_seconds(lambda trainer=trainer: trainer.step(images, SEED))
+        trainer = Trainer(layer, NCE(DiagonalNoise(np.ones(SIZE))), "adam", reach=1e-6, diagonal=True)
+        return lambda: trainer.step(images, SEED)
+
+    return side_by_side(
+        {
+            "random numbers alone": numbers,
+            "dense, eager": dense(),
+            "dense, graph": tf.function(dense()),
+            "stencil, shared": stencil("shared"),
+            "stencil, per_edge": stencil("per_edge"),
+        }
+    )
 
 
 def dense_step(images, noise, dense, mask, constant, optimizer):

@@ -13,19 +13,35 @@ ENOUGH = 0.5  # seconds of repetitions
 
 def median_seconds(function, most=30):
     """The median time of a function whose results are awaited, first call aside; at most `most` calls."""
-    return _median(lambda: tf.nest.map_structure(np.asarray, function()), most)
-
-
-def _median(call, most):
-    call()
+    function = _awaited(function)
+    function()
     times = []
     while len(times) < 3 or (sum(times) < ENOUGH and len(times) < most):
-        start = time.perf_counter()
-        call()
-        times.append(time.perf_counter() - start)
+        times.append(_seconds(function))
         if times[-1] > ENOUGH:
             break
     return statistics.median(times)
+
+
+def side_by_side(functions, rounds=15, calls=5):
+    """The median times of functions by name, taken in turns: whatever else the machine does hits them all alike."""
+    functions = {name: _awaited(function) for name, function in functions.items()}
+    times = {name: [] for name in functions}
+    for _ in range(rounds):
+        for name, function in functions.items():
+            function()  # The others have emptied the caches.
+            times[name] += [_seconds(function) for _ in range(calls)]
+    return {name: statistics.median(found) for name, found in times.items()}
+
+
+def _awaited(function):
+    return lambda: tf.nest.map_structure(np.asarray, function())
+
+
+def _seconds(function):
+    start = time.perf_counter()
+    function()
+    return time.perf_counter() - start
 
 
 def peak_bytes():

@@ -2,13 +2,14 @@
 
 import math
 
+import numpy as np
 import tensorflow as tf
 
 from assignment.checks import image_shape, number, pair, positive
-from assignment.distribution import mean_over_pieces
+from assignment.distribution import draw_pieces, piece_bounds, replicas, share
 from assignment.lattice.gaussian import as_gaussian
 
-FEWEST = 0.01  # noise images of an average minibatch: with fewer, the coins are thrown for ever until one is there
+FEWEST = 0.01  # noise images of an average minibatch: with fewer, hardly one of the minibatches has any
 MOST_BYTES = 2**32  # of a minibatch's noise images: with more, the machine gives up before the fit does
 
 
@@ -74,33 +75,43 @@ class NCE:
         """−J on a minibatch x [B, H, W], by the hand-out's Step 1.
 
         z is drawn (1 + ν)B times with P(z = 0) = η; each z = 0 picks a random image of the minibatch, each z = 1 draws
-        one from p_n. `seed` is a pair of integers. A minibatch is worked in pieces, see `assignment.distribution`.
+        one from p_n. `seed` is a pair of integers. Under several replicas x is this one's share of the minibatch, and
+        the replicas' mean is −J.
         """
+        self._check(model, x, seed)
+        coins, drawn = tf.unstack(tf.random.split(seed, 2))
+        shown, counts = throw_coins(x.shape[0] * replicas(), self.noise_ratio, coins)
+        noise = draw_pieces(self.noise.sample, counts, drawn)
+        log_nu = math.log(self.noise_ratio)
+        on_data = tf.nn.softplus(log_nu - self.log_ratio(model, x))
+        on_noise = tf.nn.softplus(self.log_ratio(model, noise) - log_nu)
+        shown, counts = tf.cast(shown, on_data.dtype), tf.cast(counts, on_data.dtype)
+        # 1/N and 1/M are those of the whole minibatch, the sums this replica's.
+        data = tf.math.divide_no_nan(tf.reduce_sum(share(shown) * on_data), tf.reduce_sum(shown))
+        other = tf.math.divide_no_nan(tf.reduce_sum(on_noise), tf.reduce_sum(counts))
+        return replicas() * (data + self.noise_ratio * other)
+
+    def _check(self, model, x, seed):
         pair("seed", seed)
         image_shape("x", x, *as_gaussian(model).event_shape)
         if not self.noise.event_shape.is_compatible_with(x.shape[1:]):
             raise ValueError(f"noise must be on images of shape {tuple(x.shape[1:])}, not {self.noise.event_shape}")
         check_noise_count(self.noise_ratio, x.shape[0], x.shape[1] * x.shape[2])
-        return mean_over_pieces(lambda piece, own_seed: self.loss_of_piece(model, piece, own_seed), x, seed)
-
-    def loss_of_piece(self, model, x, seed):
-        """−J on images x [n, H, W] of a minibatch."""
-        coins, picks, noise = tf.unstack(tf.random.split(seed, 3))
-        images, noise_images = flip_coins(x.shape[0], self.noise_ratio, coins)
-        chosen = tf.random.stateless_uniform([images], picks, maxval=x.shape[0], dtype=tf.int32)
-        drawn = self.noise.sample(noise_images, seed=noise)
-        # The log-ratio of every image, and then the pick: numbers are gathered faster than images.
-        data = tf.gather(self.log_ratio(model, x), chosen)
-        return nce_loss(data, self.log_ratio(model, drawn), self.noise_ratio)
 
 
-def flip_coins(batch_size, noise_ratio, seed):
-    """How often z = 0 and z = 1 come up in (1 + ν)·batch_size draws; drawn anew until both have."""
+def throw_coins(batch_size, noise_ratio, seed):
+    """Draws z for a minibatch of B images, (1 + ν)B times.
+
+    Returns:
+      How often each image is picked, [B], N in all; and the noise images of each piece of the minibatch, [PIECES] whole
+      numbers, M in all. N or M may be nought, if their expectation is small.
+    """
     draws = max(2, round(batch_size * (1 + noise_ratio)))
-
-    def flip(_, seed):
-        heads = tf.random.stateless_uniform([draws], seed) < 1 / (1 + noise_ratio)
-        return tf.reduce_sum(tf.cast(heads, tf.int32)), tf.random.split(seed, 2)[0]
-
-    images, _ = tf.while_loop(lambda n, _: (n == 0) | (n == draws), flip, flip(0, tf.convert_to_tensor(seed)))
-    return images, draws - images
+    bounds = piece_bounds(batch_size)
+    of_piece = np.diff(draws * bounds // batch_size)
+    piece = np.repeat(np.arange(len(of_piece)), of_piece)  # of each draw, [(1 + ν)B]
+    coins, picks = tf.unstack(tf.random.stateless_uniform([2, draws], seed))
+    shows_data = coins < 1 / (1 + noise_ratio)
+    picked = bounds[piece] + tf.cast(picks * np.diff(bounds)[piece].astype(np.float32), tf.int32)
+    shown = tf.math.unsorted_segment_sum(tf.cast(shows_data, tf.float32), picked, batch_size)
+    return shown, tf.math.unsorted_segment_sum(1 - tf.cast(shows_data, tf.int32), piece, len(of_piece))

@@ -20,8 +20,9 @@ import tensorflow as tf
 from assignment.batches import as_images
 from assignment.checkpoint import Checkpoint
 from assignment.checks import array, pair, positive, trainable, whole
-from assignment.distribution import shareable
+from assignment.distribution import draw_pieces, piece_bounds, replicas, shareable
 from assignment.estimators.nce import NCE, check_noise_count, nce_loss
+from assignment.estimators.noise import draw_normal
 from assignment.fit import Trainer
 from assignment.lattice.information import moments_and_information, root
 
@@ -70,11 +71,11 @@ class MovingNoise:
     def sample(self, n, seed):
         """n exact draws, [n, H, W]."""
         factor = tf.nest.map_structure(tf.convert_to_tensor, self._factor)
-        return factor.colour(tf.random.stateless_normal([n, self.layer.height, self.layer.width], seed))
+        return factor.colour(draw_normal([n, self.layer.height, self.layer.width], seed))
 
     def log_prob(self, x):
         """log p_n of images [N, H, W], as [N]."""
-        return -0.5 * tf.tensordot(self.layer.quadratic_moments(x), self.theta, axes=1) - self.log_partition
+        return -0.5 * self.layer.quadratic_form(x, self.theta) - self.log_partition
 
 
 class TelescopedNCE(NCE):
@@ -87,13 +88,15 @@ class TelescopedNCE(NCE):
         """G(x), [N]; of two Gaussians on one lattice it is linear in the difference of their weights."""
         layer, noise = model.precision, self.noise
         difference = layer.theta.value - noise.theta
-        moments = layer.quadratic_moments(x)
-        return -0.5 * tf.tensordot(moments, difference, axes=1) - (self.log_partition - noise.log_partition)
+        return -0.5 * layer.quadratic_form(x, difference) - (self.log_partition - noise.log_partition)
 
-    def loss_of_piece(self, model, x, seed):
-        """−J on images x [n, H, W] of a minibatch."""
-        drawn = self.noise.sample(max(1, round(x.shape[0] * self.noise_ratio)), seed)
-        return nce_loss(self.log_ratio(model, x), self.log_ratio(model, drawn), self.noise_ratio)
+    def loss(self, model, x, seed):
+        """−J on images x [B, H, W] and ν·B noise images; see `NCE.loss`."""
+        self._check(model, x, seed)
+        sizes = np.diff(piece_bounds(x.shape[0] * replicas()))
+        counts = np.maximum(1, np.round(sizes * self.noise_ratio)).astype(np.int32) * (sizes > 0)
+        noise = draw_pieces(self.noise.sample, counts, seed)
+        return nce_loss(self.log_ratio(model, x), self.log_ratio(model, noise), self.noise_ratio)
 
 
 class Bridge(NamedTuple):
@@ -364,8 +367,8 @@ def _log_ratio(layer, theta, difference, count, seed):
 
 @tf.function(reduce_retracing=True, autograph=False)
 def _log_ratio_of_draws(layer, factor, difference, count, seed):
-    x = factor.colour(tf.random.stateless_normal([count, layer.height, layer.width], seed))
-    return -0.5 * tf.tensordot(layer.quadratic_moments(x), difference, axes=1)
+    x = factor.colour(draw_normal([count, layer.height, layer.width], seed))
+    return -0.5 * layer.quadratic_form(x, difference)
 
 
 def single_precision_sampler(layer):

@@ -67,11 +67,7 @@ class StencilPrecision(keras.layers.Layer):
 
         The hand-out's s_k(x) is −½ of them; they are all of x that a Gaussian lattice sees.
         """
-        self._check(x)
-        products = [x * x]
-        for offset in self.offsets:
-            first, second = edge_ends(offset)
-            products.append(x[first] * x[second])
+        products = self._products(x)
         if self.shared:
             moments = [tf.reduce_sum(product, axis=[-2, -1]) for product in products]
             return tf.stack(moments[:1] + [2 * moment for moment in moments[1:]], axis=-1)
@@ -80,9 +76,21 @@ class StencilPrecision(keras.layers.Layer):
         flat = [tf.reshape(product, tf.concat([batch, [size]], axis=0)) for product, size in sizes]
         return tf.concat(flat[:1] + [2 * product for product in flat[1:]], axis=-1)
 
-    def quadratic_form(self, x):
-        """xᵀΛx for x [..., H, W], as [...]."""
-        return tf.tensordot(self.quadratic_moments(x), self.theta.value, axes=1)
+    def quadratic_form(self, x, theta=None):
+        """xᵀΛx for x [..., H, W], as [...]; of other weights θ [P] where they are given."""
+        theta = self.theta.value if theta is None else theta
+        if self.shared:
+            return tf.tensordot(self.quadratic_moments(x), theta, axes=1)
+        # Without the moments [..., P] in one piece, whose writing and reading took longer than all else.
+        parts = zip(self._products(x), tf.split(theta, self.group_sizes), strict=True)
+        forms = [tf.tensordot(product, tf.reshape(part, product.shape[-2:]), axes=2) for product, part in parts]
+        return forms[0] + 2 * tf.add_n(forms[1:])
+
+    def _products(self, x):
+        """x_i² [..., H, W], and x_i x_j of each kind of edge."""
+        self._check(x)
+        ends = [edge_ends(offset) for offset in self.offsets]
+        return [x * x] + [x[first] * x[second] for first, second in ends]
 
     @property
     def diagonal(self):

@@ -23,7 +23,7 @@ LARGE = 256
 
 def run(output):
     """Measures everything; writes results/bench.json, tables/bench.tex and figures/bench-sizes.*; prints a summary."""
-    results = {"machine": machine(), "steps": dict(nce_steps()), "sizes": _sizes()}
+    results = {"machine": machine(), "steps": nce_steps(), "sizes": _sizes()}
     with Progress("steps") as progress:
         results["pixel_steps"] = {}
         for k, side in enumerate(STEP_SIDES):

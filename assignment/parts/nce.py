@@ -1,24 +1,21 @@
 """Part `nce`: the hand-out's NCE with a fixed noise, and the telescoped one, from the same start."""
 
 import numpy as np
-import tensorflow as tf
-import tensorflow_probability as tfp
 
 from assignment.checks import array, one_of, positive, varying
 from assignment.distribution import shareable
 from assignment.estimators import telescoping
 from assignment.estimators.nce import NCE, check_noise_count, noise_ratio_from
+from assignment.estimators.noise import DiagonalNoise
 from assignment.estimators.telescoping import MovingNoise, TelescopedNCE, known_log_partition, telescope
 from assignment.fit import fit
 from assignment.lattice.gaussian import LatticeGaussian
-from assignment.parts.record import save
+from assignment.parts.record import NEAR, save
 
-tfd = tfp.distributions
 COMPARED = 2000  # held-out images, and as many noise images, whose log-ratios are kept
 BATCH = 512  # images a step, fewer where there are few
 EXACT_POINTS = 40  # steps at which the exact log Z is set beside the learned one
 VARIANCES = ("per_pixel", "isotropic")
-NEAR = 1.0  # nats; a fit whose c or whose held-out likelihood is further off than this has failed
 
 
 def diagonal_noise(second_moments, size, variance="per_pixel", scale=1.0):
@@ -33,8 +30,7 @@ def diagonal_noise(second_moments, size, variance="per_pixel", scale=1.0):
     if one_of("variance", variance, VARIANCES) == "isotropic":
         variances = np.full(size, variances.mean())
     varying(array("variances", variances, size, np.float32))
-    deviations = tf.constant(np.sqrt(variances), tf.float32)
-    return tfd.Independent(tfd.Normal(tf.zeros(size), deviations), 2, name="DiagonalNoise")
+    return DiagonalNoise(variances)
 
 
 def fit_fixed(exercise, settings, progress, part, checkpoint):

@@ -12,6 +12,7 @@ from assignment.lattice.stencil import weight_pixels
 from assignment.reporting.results import fit_name, save_fit
 
 SHOWN = 16  # images of data and samples kept beside a fit
+NEAR = 1.0  # nats; a fit whose held-out likelihood, or whose c, is further off than this has failed
 
 
 def save(exercise, settings, part, estimator, variant, layer, *, seconds, steps, facts=None, arrays=None, learned=None):
@@ -53,12 +54,14 @@ def save(exercise, settings, part, estimator, variant, layer, *, seconds, steps,
         "status": "converged",
         "request": request(settings),
         "versions": versions(),
-    }
+    } | (facts or {})
+    if record["status"] == "converged" and ceiling - held_out > NEAR:
+        record["status"] = f"failed: the fit is {ceiling - held_out:.1f} nats below the ceiling"
     name = fit_name_for(estimator, variant, settings)
     everything = common_arrays(exercise, exact, settings.seed) | {"log_partition": np.float64(np.nan)}
     if estimate is not None:
         everything["log_partition"] = np.float64(estimate)
-    return save_fit(folder(settings, exercise, part), name, record | (facts or {}), everything | (arrays or {}))
+    return save_fit(folder(settings, exercise, part), name, record, everything | (arrays or {}))
 
 
 def request(settings):
