@@ -112,8 +112,19 @@ def trainable(layer, images):
         )
     if layer.theta.dtype != "float32":
         raise ValueError(f"layer must be float32 to be trained, not {layer.theta.dtype}")
+    determined(layer)
     largest = np.max([np.abs(chunk).max(axis=0) for chunk in images.chunks()], axis=0)
     varying(largest.max() if layer.shared else largest)
+
+
+def determined(layer):
+    """Refuses a layer with a weight for edges of which there are none."""
+    missing = [offset for offset, edges in zip(layer.offsets, layer.edge_counts[1:], strict=True) if not edges]
+    if layer.shared and missing:
+        raise ValueError(
+            f"layer must have edges for every weight: images of {layer.height} × {layer.width} pixels have none of "
+            f"the direction (down, right) = {missing[0]}, and nothing determines its weight; use weights='per_edge'"
+        )
 
 
 def varying(squares):

@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from assignment.checks import array, positive, varying, whole
+from assignment.checks import array, determined, positive, varying, whole
 from assignment.lattice.gaussian import as_gaussian
 from assignment.lattice.information import moments_and_information
 
@@ -45,6 +45,7 @@ def fisher_scoring(layer, moments, tolerance=1e-4, max_iterations=50):
       RuntimeError: the maximum was not reached, or there is none.
     """
     moments = array("moments", moments, layer.theta.shape)
+    determined(layer)
     varying(moments[: layer.group_sizes[0]])
     positive("tolerance", tolerance)
     whole("max_iterations", max_iterations, least=1)

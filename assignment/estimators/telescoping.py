@@ -10,7 +10,6 @@ itself found by NCE, with one free constant, between exact samples of p_t and of
 ratio; Meng & Wong 1996; Rhodes et al. 2020). No determinant of Λ is used.
 """
 
-import itertools
 import math
 from typing import NamedTuple
 
@@ -35,6 +34,8 @@ TOLERANCE, SHARE = 0.01, 0.1  # the sampling of the images themselves costs, P/2
 SAMPLES_PER_NAT = 7000  # Draws from either side of a bridge for each nat of its spread: se(c) ≈ √(path/2·7000).
 PIXELS_PER_NAT = 7000 * 28**2  # Of larger images fewer, of as many pixels, since log Z and se(c) grow with the pixels.
 PILOT, FEWEST_DRAWS = 500, 50
+LONGEST_BRIDGE = 50.0  # nats of spread, beyond which its draws would take for ever and tell nothing
+MOST_BRIDGES = 1000
 CHUNK_PIXELS = 4096 * 28**2  # of a bridge's draws held at once
 MAX_STEPS = 20_000
 
@@ -295,18 +296,21 @@ def bridge_from_diagonal(layer, seed):
     fitted, groups = layer.theta.numpy(), layer.group_sizes[0]
     start = np.concatenate([fitted[:groups], np.zeros_like(fitted[groups:])])
     layer.theta.assign(start)
-    log_partition, variance = known_log_partition(layer), 0.0
-    here, share = start, 0.0
-    for k in itertools.count():
-        rest = (fitted - here).astype(np.float32)
-        pilot = np.std(_log_ratio(layer, here, rest, PILOT, tf.constant([seed, 2 * k])))
-        share = 1.0 if pilot <= STAGE_SPREAD else share + (1 - share) * STAGE_SPREAD / pilot
-        there = ((1 - share) * start + share * fitted).astype(fitted.dtype)
-        link = bridge(layer, here, there, (seed, 2 * k + 1))
-        log_partition, variance, here = log_partition + link.difference, variance + link.variance, there
-        if share == 1.0:
-            layer.theta.assign(fitted)
-            return log_partition, variance
+    try:
+        log_partition, variance = known_log_partition(layer), 0.0
+        here, share = start, 0.0
+        for k in range(MOST_BRIDGES):
+            rest = (fitted - here).astype(np.float32)
+            pilot = np.std(_log_ratio(layer, here, rest, PILOT, tf.constant([seed, 2 * k])))
+            share = 1.0 if pilot <= STAGE_SPREAD else share + (1 - share) * STAGE_SPREAD / pilot
+            there = ((1 - share) * start + share * fitted).astype(fitted.dtype)
+            link = bridge(layer, here, there, (seed, 2 * k + 1))
+            log_partition, variance, here = log_partition + link.difference, variance + link.variance, there
+            if share == 1.0:
+                return log_partition, variance
+    finally:
+        layer.theta.assign(fitted)
+    raise ArithmeticError(f"log Z could not be found in {MOST_BRIDGES} bridges: Λ is too far from its own diagonal")
 
 
 def bridge(layer, lower, upper, seed):
@@ -324,6 +328,11 @@ def bridge(layer, lower, upper, seed):
     # A pilot on the upper side finds the spread, and with it how many draws the bridge needs.
     pilot = max(FEWEST_DRAWS, min(PILOT, PIXELS_PER_NAT // layer.pixels))
     spread = float(np.std(_log_ratio(layer, upper, difference, pilot, seeds[0])))
+    if not spread < LONGEST_BRIDGE:
+        raise ArithmeticError(
+            f"log Z cannot be bridged over {spread:.3g} nats of spread, more than {LONGEST_BRIDGE:g}: the learning "
+            "rate is too high, or Λ too near to a singular one"
+        )
     count = max(pilot, round(min(SAMPLES_PER_NAT, PIXELS_PER_NAT / layer.pixels) * spread))
     below, above = (_log_ratio(layer, t, difference, count, s) for t, s in ((lower, seeds[1]), (upper, seeds[2])))
     constant = _free_constant(below, above)

@@ -49,11 +49,16 @@ def cosines(height, width, offsets):
 
     The two diagonal directions have this form only for equal weights, each then half of their sum.
     """
-    rows = np.cos(np.pi * np.arange(1, height + 1) / (height + 1))
-    columns = np.cos(np.pi * np.arange(1, width + 1) / (width + 1))
+    rows, columns = _cosines(height), _cosines(width)
     row_factors = [np.ones(height)] + [2 * (rows if down else np.ones(height)) for down, _ in offsets]
     column_factors = [np.ones(width)] + [columns if right else np.ones(width) for _, right in offsets]
     return np.stack(row_factors), np.stack(column_factors)
+
+
+def _cosines(n):
+    """cos(πk/(n + 1)), k = 1 … n, as sines, of which the middle one is nought indeed: an axis of one has no edges."""
+    k = np.arange(1, n + 1)
+    return np.sin(np.pi * (n + 1 - 2 * k) / (2 * (n + 1)))
 
 
 def symbols(height, width, offsets):
