@@ -105,6 +105,12 @@ class Trainer:
         self.last_move.assign(tf.zeros_like(self.phi))
         self.extra_phi.assign(tf.zeros_like(self.extra_phi))
 
+    def forget(self):
+        """Takes from the optimizer what it remembers of earlier gradients."""
+        for variable in self.optimizer.variables:
+            if variable is not self.optimizer.learning_rate:
+                variable.assign(tf.zeros_like(variable))
+
     def spread(self):
         """‖φ‖: how far the fit has moved since `centre`, in nats."""
         return float(tf.norm(self.phi))

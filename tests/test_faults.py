@@ -1,4 +1,7 @@
-"""Parts that are killed, interrupted, crowded, or short of room: the same results in the end, or one clear line."""
+"""Parts that are killed, interrupted, crowded, or short of room: the same results in the end, or one clear line.
+
+KILLS=20 python -m pytest tests/test_faults.py
+"""
 
 import os
 import random
@@ -17,7 +20,7 @@ from assignment.parts import report
 ROOT = Path(__file__).parents[1]
 SMALL = [sys.executable, str(ROOT / "tests" / "small_parts.py")]
 PARTS = ("ml", "nce", "cnce", "sm", "second", "bonus8", "report")
-KILLS = 4
+KILLS = int(os.environ.get("KILLS", 3))
 
 
 def start(command, **options):

@@ -34,7 +34,7 @@ TOLERANCE, SHARE = 0.01, 0.1  # the sampling of the images themselves costs, P/2
 SAMPLES_PER_NAT = 7000  # Draws from either side of a bridge for each nat of its spread: se(c) ≈ √(path/2·7000).
 PIXELS_PER_NAT = 7000 * 28**2  # Of larger images fewer, of as many pixels, since log Z and se(c) grow with the pixels.
 PILOT, FEWEST_DRAWS = 500, 50
-LONGEST_BRIDGE = 50.0  # nats of spread, beyond which its draws would take for ever and tell nothing
+LONGEST_BRIDGE = 1000.0  # nats of spread: the draws for more would take for ever
 MOST_BRIDGES = 1000
 CHUNK_PIXELS = 4096 * 28**2  # of a bridge's draws held at once
 MAX_STEPS = 20_000
@@ -72,7 +72,7 @@ class MovingNoise:
     def sample(self, n, seed):
         """n exact draws, [n, H, W]."""
         factor = tf.nest.map_structure(tf.convert_to_tensor, self._factor)
-        return factor.colour(draw_normal([n, self.layer.height, self.layer.width], seed))
+        return factor.colour(_white(n, self.layer, seed))
 
     def log_prob(self, x):
         """log p_n of images [N, H, W], as [N]."""
@@ -224,6 +224,8 @@ class Journey:
         if trainer.reach > self.last_reach:
             if trainer.slope > 0:  # Kesten (1958): the steps have become longer than what they follow.
                 trainer.reach.assign(tf.maximum(trainer.reach / 2, self.last_reach))
+                if trainer.reach <= self.last_reach:
+                    trainer.forget()  # Adam would go on dividing by the gradients of the way, and hardly move.
         elif self.discard:
             self.discard -= 1
         else:
@@ -301,7 +303,7 @@ def bridge_from_diagonal(layer, seed):
         here, share = start, 0.0
         for k in range(MOST_BRIDGES):
             rest = (fitted - here).astype(np.float32)
-            pilot = np.std(_log_ratio(layer, here, rest, PILOT, tf.constant([seed, 2 * k])))
+            pilot = np.std(_log_ratio(layer, _sampler_at(layer, here), rest, PILOT, tf.constant([seed, 2 * k])))
             share = 1.0 if pilot <= STAGE_SPREAD else share + (1 - share) * STAGE_SPREAD / pilot
             there = ((1 - share) * start + share * fitted).astype(fitted.dtype)
             link = bridge(layer, here, there, (seed, 2 * k + 1))
@@ -325,19 +327,22 @@ def bridge(layer, lower, upper, seed):
     lower, upper = (array(name, t, layer.theta.shape) for name, t in (("lower", lower), ("upper", upper)))
     difference = (upper - lower).astype(np.float32)
     seeds = tf.random.split(seed, 3)
+    below, above = (_sampler_at(layer, t) for t in (lower, upper))
     # A pilot on the upper side finds the spread, and with it how many draws the bridge needs.
     pilot = max(FEWEST_DRAWS, min(PILOT, PIXELS_PER_NAT // layer.pixels))
-    spread = float(np.std(_log_ratio(layer, upper, difference, pilot, seeds[0])))
+    spread = float(np.std(_log_ratio(layer, above, difference, pilot, seeds[0])))
     if not spread < LONGEST_BRIDGE:
         raise ArithmeticError(
             f"log Z cannot be bridged over {spread:.3g} nats of spread, more than {LONGEST_BRIDGE:g}: the learning "
             "rate is too high, or Λ too near to a singular one"
         )
     count = max(pilot, round(min(SAMPLES_PER_NAT, PIXELS_PER_NAT / layer.pixels) * spread))
-    below, above = (_log_ratio(layer, t, difference, count, s) for t, s in ((lower, seeds[1]), (upper, seeds[2])))
+    below, above = (_log_ratio(layer, f, difference, count, s) for f, s in ((below, seeds[1]), (above, seeds[2])))
     constant = _free_constant(below, above)
     sure_below, sure_above = _sigmoid(below - constant), _sigmoid(constant - above)
     curvature = np.mean(sure_below * (1 - sure_below)) + np.mean(sure_above * (1 - sure_above))
+    if not curvature > 0:
+        raise ArithmeticError(f"log Z cannot be bridged: none of {count} draws is of the one Gaussian and of the other")
     variance = (np.var(sure_below) + np.var(sure_above)) / (count * curvature**2)
     overlap = 1 - 0.5 * (np.mean(np.abs(2 * sure_below - 1)) + np.mean(np.abs(2 * sure_above - 1)))
     return Bridge(float(constant), float(variance), float(np.std(below)), float(overlap))
@@ -359,12 +364,17 @@ def _sigmoid(x):
     return 0.5 * (1 + np.tanh(x / 2))
 
 
-def _log_ratio(layer, theta, difference, count, seed):
-    """f_upper − f_lower on `count` exact draws of N(0, Λ(θ)⁻¹), float64 [count]."""
+def _sampler_at(layer, theta):
+    """A float32 factor of Σ(θ); ValueError where Λ(θ) is not positive definite."""
     present = layer.theta.numpy()
     layer.assign_theta(theta)
     factor = single_precision_sampler(layer)
     layer.theta.assign(present)
+    return factor
+
+
+def _log_ratio(layer, factor, difference, count, seed):
+    """f_upper − f_lower on `count` exact draws by a factor of Σ, float64 [count]."""
     chunk = max(1, CHUNK_PIXELS // layer.pixels)
     chunks = [
         # The size as a tensor: a Python number would have every size traced anew.
@@ -376,8 +386,13 @@ def _log_ratio(layer, theta, difference, count, seed):
 
 @tf.function(reduce_retracing=True, autograph=False)
 def _log_ratio_of_draws(layer, factor, difference, count, seed):
-    x = factor.colour(draw_normal([count, layer.height, layer.width], seed))
+    x = factor.colour(_white(count, layer, seed))
     return -0.5 * layer.quadratic_form(x, difference)
+
+
+def _white(n, layer, seed):
+    """n images of independent N(0, 1); drawn by rows, which come in pairs where images do not."""
+    return tf.reshape(draw_normal([n * layer.height, layer.width], seed), [n, layer.height, layer.width])
 
 
 def single_precision_sampler(layer):

@@ -69,7 +69,6 @@ def factor_bytes(height, width):
     return 4 * 8 * max(height, width) * min(height, width) ** 2
 
 
-@tf.function
 def block_cholesky(diagonal, couplings, offsets):
     """The `BlockCholesky` of Λ.
 
@@ -87,6 +86,11 @@ def block_cholesky(diagonal, couplings, offsets):
         f"the Cholesky factor of a lattice of {height} × {width} pixels",
         "use shared weights and 4 neighbours, or smaller images",
     )
+    return _block_cholesky(diagonal, couplings, offsets)
+
+
+@tf.function
+def _block_cholesky(diagonal, couplings, offsets):
     rows = _rows(diagonal, couplings, offsets)
     nothing = _no_block(rows)
     return BlockCholesky(*tf.scan(lambda above, row: _eliminate(above[1], row), rows, (nothing, nothing)))
