@@ -123,6 +123,8 @@ class Trainer:
             raise ArithmeticError("training failed: the loss or its gradient is no longer finite")
         return loss
 
+    # Without XLA, which compiles anew for every number of noise images, and on 2 cores took as long for the gradient
+    # (6.8 ms, 7.0 without), longer for random numbers (4.4, 4.0) and for xᵀΛx (1.4, 0.7).
     @tf.function(reduce_retracing=True)
     def _step(self, x, seed):
         shares = self.strategy.run(self._share_of_gradient, (x, seed))

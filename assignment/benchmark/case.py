@@ -8,7 +8,7 @@ import sys
 
 import tensorflow as tf
 
-from assignment.benchmark.timing import median_seconds, peak_bytes
+from assignment.benchmark.timing import PeakMemory, median_seconds
 from assignment.lattice.gaussian import LatticeGaussian
 from assignment.lattice.precision import StencilPrecision
 
@@ -18,10 +18,10 @@ OPERATIONS = ("quadratic form", "product", "log det", "sample", "log_prob")
 def measure(way, side):
     """{"seconds": {operation: seconds}, "bytes": growth} for a way of `WAYS`."""
     tf.linalg.cholesky(tf.eye(2)).numpy()  # Wakes TensorFlow.
-    before = peak_bytes()
+    memory = PeakMemory()
     operations = WAYS[way](side)
     seconds = {name: median_seconds(tf.function(operations[name], autograph=False)) for name in OPERATIONS}
-    return {"seconds": seconds, "bytes": peak_bytes() - before}
+    return {"seconds": seconds, "bytes": memory.growth()}
 
 
 def stencil(weights):

@@ -1,9 +1,10 @@
 """Median times, and the machine they were taken on."""
 
 import os
-import resource
+import re
 import statistics
 import time
+from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
@@ -44,9 +45,19 @@ def _seconds(function):
     return time.perf_counter() - start
 
 
-def peak_bytes():
-    """The most memory that this process has held so far."""
-    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+class PeakMemory:
+    """How far a process grows beyond what it holds now: Linux keeps a high-water mark, which can be set back."""
+
+    def __init__(self):
+        Path("/proc/self/clear_refs").write_text("5")
+        self.before = self._read("VmRSS")
+
+    def growth(self):
+        """Bytes."""
+        return max(0, self._read("VmHWM") - self.before)
+
+    def _read(self, field):
+        return 1024 * int(re.search(rf"{field}:\s*(\d+)", Path("/proc/self/status").read_text())[1])
 
 
 def machine():

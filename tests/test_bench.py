@@ -1,0 +1,53 @@
+"""The bench: every way of working at a small size, and its table, figure and words from made-up results."""
+
+import pytest
+
+from assignment.benchmark.case import OPERATIONS, WAYS, measure
+from assignment.benchmark.timing import PeakMemory, side_by_side
+from assignment.reporting.bench import bench_table, draw_bench, terminal_lines
+
+
+@pytest.fixture
+def results():
+    cases = {side: {"seconds": dict.fromkeys(OPERATIONS, 1e-6 * side), "bytes": 1000 * side} for side in (8, 28)}
+    fit = {"side": 256, "images": 400, "truth": [3, -0.7, -0.6], "weights": [3.1, -0.7, -0.6], "seconds": 38.0}
+    fit |= {"standard_errors": [0.1, 0.1, 0.1], "log_partition": 10.5, "exact": 10.0, "standard_error": 0.25}
+    return {
+        "machine": "2 CPU cores",
+        "steps": {"random numbers alone": 0.004, "dense, eager": 0.06, "stencil, shared": 0.005},
+        "sizes": {way: cases for way in WAYS},
+        "pixel_steps": {28: 1e-8, 1024: 2e-8},
+        "fit": fit,
+    }
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_every_way_is_measured(way):
+    found = measure(way, 8)
+    assert set(found["seconds"]) == set(OPERATIONS) and all(0 < s < 1 for s in found["seconds"].values())
+    assert found["bytes"] >= 0
+
+
+def test_memory_that_was_given_back_counts_and_what_was_there_before_does_not():
+    held = bytearray(50_000_000)
+    memory = PeakMemory()
+    for _ in range(2):
+        bytearray(80_000_000)
+    assert 75e6 < memory.growth() < 100e6 and len(held)
+
+
+def test_functions_take_turns():
+    order = []
+    found = side_by_side({name: lambda name=name: order.append(name) or 0.0 for name in "ab"}, rounds=2, calls=1)
+    assert order == list("aabbaabb") and all(0 <= seconds < 1 for seconds in found.values())
+
+
+def test_its_table_figure_and_words(results, tmp_path):
+    rows = [line for line in bench_table(results).splitlines() if line.startswith("$")]
+    assert len(rows) == 6 and all(row.count("&") == 7 for row in rows)
+    draw_bench(results, tmp_path / "sizes")
+    assert {path.suffix for path in tmp_path.iterdir()} == {".pdf", ".png"}
+    words = "\n".join(terminal_lines(results))
+    assert "12.0 times as fast as dense, eager; 1.25 × the random numbers" in words
+    assert "+1.0, +0.0, +0.0 standard errors off; c − log Z = +0.50 ± 0.25 nats" in words
+    assert "28²: 10.0, 1024²: 20.0" in words
