@@ -45,6 +45,12 @@ def layer(weights="shared", dtype="float32", theta=None):
     return built
 
 
+def column():
+    built = StencilPrecision(4, "shared")
+    built.build((None, 5, 1))
+    return built
+
+
 def gaussian():
     return LatticeGaussian(layer())
 
@@ -164,6 +170,10 @@ PYTHON = {
     "fractional seed": (lambda: telescope(layer(), X, seed=0.5), TypeError, "seed must be an integer, not 0.5"),
     "bridge to another size": (lambda: bridge(layer(), COUPLED, [1.0, 0.0], SEED), ValueError, "upper must have shape"),
     "bridge from indefinite": (lambda: bridge(layer(), INDEFINITE, COUPLED, SEED), ValueError, "must be positive defi"),
+    "bridge too far": (lambda: bridge(layer(), [1, 0, 0], [1e-6, 0, 0], SEED), ArithmeticError, "of spread, more than"),
+    "bridge without overlap": (lambda: bridge(layer(), [1e-6, 0, 0], [1, 0, 0], SEED), ArithmeticError, "none of 2"),
+    "a weight for no edge": (lambda: telescope(column(), X[:, :, :1]), ValueError, "5 × 1 pixels have none of the dir"),
+    "the same to the ceiling": (lambda: fisher_scoring(column(), np.ones(3)), ValueError, "use weights='per_edge'"),
     "bridges from seed −1": (lambda: bridge_from_diagonal(layer(), -1), ValueError, "seed must be at least 0, not -1"),
     # Data; more of it in test_data_images.
     "mistyped data": (lambda: load_images("mnsit"), ValueError, "unknown data set 'mnsit'; did you mean 'mnist'?"),

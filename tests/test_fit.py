@@ -131,3 +131,22 @@ def test_unknown_optimizer():
     layer = random_layer(4, "shared", 4, 4, dtype="float32")
     with pytest.raises(ValueError, match="optimizer must be one of sgd, rmsprop, adam"):
         fit(layer, Pull(np.zeros(3)), np.ones((4, 4, 4), np.float32), "adma")
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "rmsprop", "adam"])
+def test_what_the_optimizer_forgets(optimizer):
+    """Its gradients and its count of steps, not its learning rate: the next step is like the first."""
+    layer = random_layer(4, "shared", 4, 4, dtype="float32")
+    trainer = Trainer(layer, Pull(np.zeros(3)), optimizer, learning_rate=0.01)
+    images, seed, start = np.zeros((8, 4, 4), np.float32), tf.constant([0, 0]), layer.theta.numpy()
+    moves = []
+    for _ in range(2):
+        layer.assign_theta(start)
+        trainer.centre(np.eye(3, dtype=np.float32))
+        trainer.step(images, seed)
+        moves.append(layer.theta.numpy() - start)
+        for _ in range(3):
+            trainer.step(images, seed)
+        trainer.forget()
+    np.testing.assert_array_equal(*moves)
+    assert float(trainer.optimizer.learning_rate) == pytest.approx(0.01)
