@@ -9,7 +9,7 @@ from assignment.checks import image_shape, number, pair, positive
 from assignment.distribution import draw_pieces, piece_bounds, replicas, share
 from assignment.lattice.gaussian import as_gaussian
 
-FEWEST = 0.01  # noise images of an average minibatch: with fewer, hardly one of the minibatches has any
+FEWEST = 0.01  # noise images of an average minibatch: with fewer, the coins are thrown for ever until one is there
 MOST_BYTES = 2**32  # of a minibatch's noise images: with more, the machine gives up before the fit does
 
 
@@ -51,7 +51,7 @@ class NCE:
     """The hand-out's NCE against a fixed noise, with Λ's weights and c = log Z trained together.
 
     Args:
-      noise: p_n, a TFP distribution on [H, W].
+      noise: p_n on [H, W], a `DiagonalNoise`, a TFP distribution, or what else has their `sample` and `log_prob`.
       noise_ratio: ν > 0, the expected number of noise images for each image.
       log_partition: where the learned c starts; None for log Z of a zero-mean Gaussian noise, −log p_n(0).
     """
@@ -87,8 +87,8 @@ class NCE:
         on_noise = tf.nn.softplus(self.log_ratio(model, noise) - log_nu)
         shown, counts = tf.cast(shown, on_data.dtype), tf.cast(counts, on_data.dtype)
         # 1/N and 1/M are those of the whole minibatch, the sums this replica's.
-        data = tf.math.divide_no_nan(tf.reduce_sum(share(shown) * on_data), tf.reduce_sum(shown))
-        other = tf.math.divide_no_nan(tf.reduce_sum(on_noise), tf.reduce_sum(counts))
+        data = tf.reduce_sum(share(shown) * on_data) / tf.reduce_sum(shown)
+        other = tf.reduce_sum(on_noise) / tf.reduce_sum(counts)
         return replicas() * (data + self.noise_ratio * other)
 
     def _check(self, model, x, seed):
@@ -100,18 +100,26 @@ class NCE:
 
 
 def throw_coins(batch_size, noise_ratio, seed):
-    """Draws z for a minibatch of B images, (1 + ν)B times.
+    """Draws z for a minibatch of B images, (1 + ν)B times; anew until both values have come up.
 
     Returns:
       How often each image is picked, [B], N in all; and the noise images of each piece of the minibatch, [PIECES] whole
-      numbers, M in all. N or M may be nought, if their expectation is small.
+      numbers, M in all.
     """
     draws = max(2, round(batch_size * (1 + noise_ratio)))
     bounds = piece_bounds(batch_size)
     of_piece = np.diff(draws * bounds // batch_size)
     piece = np.repeat(np.arange(len(of_piece)), of_piece)  # of each draw, [(1 + ν)B]
-    coins, picks = tf.unstack(tf.random.stateless_uniform([2, draws], seed))
-    shows_data = coins < 1 / (1 + noise_ratio)
+
+    def throw(_, seed):
+        return tf.random.stateless_uniform([draws], seed) < 1 / (1 + noise_ratio), tf.random.split(seed, 2)[0]
+
+    def one_sided(shows_data, _):
+        return tf.reduce_all(shows_data) | ~tf.reduce_any(shows_data)
+
+    coins, picks = tf.unstack(tf.random.split(seed, 2))
+    shows_data, _ = tf.while_loop(one_sided, throw, throw(None, coins))
+    picks = tf.random.stateless_uniform([draws], picks)
     picked = bounds[piece] + tf.cast(picks * np.diff(bounds)[piece].astype(np.float32), tf.int32)
     shown = tf.math.unsorted_segment_sum(tf.cast(shows_data, tf.float32), picked, batch_size)
     return shown, tf.math.unsorted_segment_sum(1 - tf.cast(shows_data, tf.int32), piece, len(of_piece))
