@@ -56,8 +56,11 @@ def test_killed_parts_end_as_if_never_interrupted(tmp_path):
         process.communicate()
         # There is something to go on from: a checkpoint, a fit, or whole parts.
         assert [p for p in killed.rglob("*") if p.name == "checkpoint" or p.suffix in (".done", ".ended")]
+    made = {path: path.stat().st_mtime_ns for path in killed.rglob("*.json")}
     for folder in (whole, killed):
         assert ended(start([*SMALL, str(folder), *PARTS]))[0] == 0
+    # What was finished is not made again; but for the fit that was saved when the kill came, and not yet noted down.
+    assert made and sum(path.stat().st_mtime_ns != then for path, then in made.items()) <= 1
     expected, found = results(whole), results(killed)
     assert found.keys() == expected.keys() and len(found) > 30
     assert [name for name in found if found[name] != expected[name]] == []

@@ -16,17 +16,7 @@ def flip(coin_seed):
 
 def conditional_nce(exercise, settings, progress, part, checkpoint, variant):
     """Conditional NCE with isotropic or matched noise."""
-    layer = exercise.new_layer(settings.connectivity, settings.weights)
-    result = fit_conditional_nce(
-        layer,
-        exercise.train,
-        variant,
-        settings.optimizer,
-        seed=settings.seed,
-        progress=_words(progress),
-        checkpoint=checkpoint,
-        strategy=exercise.strategy,
-    )
+    layer, result = _fitted(fit_conditional_nce, exercise, settings, progress, checkpoint, variant)
     seconds = checkpoint.seconds
     spread = "the identity" if variant == "isotropic" else "the present fit's covariance"
     facts = {
@@ -41,22 +31,24 @@ def conditional_nce(exercise, settings, progress, part, checkpoint, variant):
 
 def score_matching(exercise, settings, progress, part, checkpoint, variant):
     """Score matching, plain or preconditioned."""
+    layer, result = _fitted(fit_score_matching, exercise, settings, progress, checkpoint, variant)
+    return _save(exercise, settings, part, "sm", variant, layer, result, checkpoint.seconds, {}, {})
+
+
+def _fitted(fit, exercise, settings, progress, checkpoint, variant):
+    """A layer fitted from the common start by one of the two, and what the fit returned."""
     layer = exercise.new_layer(settings.connectivity, settings.weights)
-    result = fit_score_matching(
+    result = fit(
         layer,
         exercise.train,
         variant,
         settings.optimizer,
         seed=settings.seed,
-        progress=_words(progress),
+        progress=lambda step, steps, loss: progress(step, steps, f"loss {loss:.4g}"),
         checkpoint=checkpoint,
         strategy=exercise.strategy,
     )
-    return _save(exercise, settings, part, "sm", variant, layer, result, checkpoint.seconds, {}, {})
-
-
-def _words(progress):
-    return lambda step, steps, loss: progress(step, steps, f"loss {loss:.4g}")
+    return layer, result
 
 
 def _save(exercise, settings, part, estimator, variant, layer, result, seconds, facts, arrays):
