@@ -36,16 +36,24 @@ def make_optimizer(optimizer, weights, reach, learning_rate=None):
     if optimizer not in OPTIMIZERS:
         words = f"optimizer must be one of {', '.join(OPTIMIZERS)} or a Keras optimizer, not {optimizer!r}"
         raise ValueError(words + did_you_mean(optimizer, OPTIMIZERS))
-    default = 0.5 if optimizer == "sgd" else reach / math.sqrt(weights)
-    return OPTIMIZERS[optimizer](default if learning_rate is None else positive("learning_rate", learning_rate))
+    if learning_rate is None:
+        learning_rate = default_rate(optimizer, weights, reach)
+    return OPTIMIZERS[optimizer](positive("learning_rate", learning_rate))
+
+
+def default_rate(optimizer, weights, reach):
+    return 0.5 if optimizer == "sgd" else reach / math.sqrt(weights)
 
 
 class Trainer:
     """Minimises an estimator's loss over θ and the estimator's own unknowns, one minibatch at a time.
 
-    The optimizer moves whitened coordinates φ: θ = θ₀ + L⁻ᵀφ, and c = c₀ + m·(θ − θ₀) + φ_c for an estimator that
+    The optimizer moves whitened coordinates φ: θ = θ₀ + L⁻ᵀQᵀφ, and c = c₀ + m·(θ − θ₀) + φ_c for an estimator that
     learns c. With LLᵀ the Fisher information of a known distribution and m its E[s], ‖φ‖ is the spread (standard
-    deviation, in nats) over that distribution of the log-ratio between the model and where it started.
+    deviation, in nats) over that distribution of the log-ratio between the model and where it started. Behind a
+    triangular L the way to the fit lies in few coordinates, and Adam and RMSProp, which move none of them further than
+    their rate, would take long; so Q turns them: random signs and a cosine transform spread it over all (Ailon &
+    Chazelle 2009).
     No step is longer than `reach`, and after each Λ is positive definite: a step out of the cone is halved until it
     is not one. `slope` is that of the last loss along the move before it: positive when fresh images speak against it.
 
@@ -54,7 +62,7 @@ class Trainer:
       estimator: anything with `loss(model, x, seed)` and `trainable_variables`.
       optimizer: a name or a Keras optimizer, see `make_optimizer`.
       reach: the longest step, in nats of spread.
-      diagonal: whether L is diagonal, and held as a vector [P].
+      diagonal: whether L is diagonal, and held as a vector [P]; Q is 1 then.
       strategy: a `tf.distribute.Strategy` whose replicas share each minibatch; None for this process alone.
     """
 
@@ -77,6 +85,7 @@ class Trainer:
         self.origin = constant(self.theta)
         self.extra_origin = constant(tf.zeros([len(self.extra)]))
         self.root = constant(tf.ones([weights]) if diagonal else tf.eye(weights))
+        self.signs = tf.constant(np.random.default_rng(0).choice([-1.0, 1.0], weights), dtype)
         self.mean = constant(tf.zeros([weights]))
         self.phi = tf.Variable(tf.zeros([weights], dtype))
         self.extra_phi = tf.Variable(tf.zeros([len(self.extra)], dtype))
@@ -85,6 +94,7 @@ class Trainer:
         self.last_move = constant(tf.zeros([weights]))
         self.slope = constant(0.0)
         self.optimizer = make_optimizer(optimizer, weights, reach, learning_rate)
+        self._at_default_rate = optimizer if learning_rate is None and optimizer in OPTIMIZERS else None
         self.optimizer.build([self.phi, self.extra_phi])
 
     @property
@@ -105,11 +115,14 @@ class Trainer:
         self.last_move.assign(tf.zeros_like(self.phi))
         self.extra_phi.assign(tf.zeros_like(self.extra_phi))
 
-    def forget(self):
-        """Takes from the optimizer what it remembers of earlier gradients."""
+    def settle(self, reach):
+        """No step is longer than `reach` from now on, and the optimizer starts anew, at its default rate for them."""
+        self.reach.assign(reach)
         for variable in self.optimizer.variables:
             if variable is not self.optimizer.learning_rate:
                 variable.assign(tf.zeros_like(variable))
+        if self._at_default_rate:
+            self.optimizer.learning_rate.assign(default_rate(self._at_default_rate, self.phi.shape[0], reach))
 
     def spread(self):
         """‖φ‖: how far the fit has moved since `centre`, in nats."""
@@ -130,8 +143,8 @@ class Trainer:
         shares = self.strategy.run(self._share_of_gradient, (x, seed))
         everything = self.strategy.reduce("SUM", shares, axis=None)  # One message between workers.
         loss, extra, gradient = tf.split(everything, [1, len(self.extra), self.phi.shape[0]])
-        # The chain rule through c = c₀ + m·(θ − θ₀) + φ_c and θ = θ₀ + L⁻ᵀφ.
-        whitened = self._solve(gradient + self.mean * tf.reduce_sum(extra))
+        # The chain rule through c = c₀ + m·(θ − θ₀) + φ_c.
+        whitened = self._whitened(gradient + self.mean * tf.reduce_sum(extra))
         finite = tf.reduce_all(tf.math.is_finite(loss)) & tf.reduce_all(tf.math.is_finite(whitened))
         if finite:
             before = tf.identity(self.phi)
@@ -149,11 +162,19 @@ class Trainer:
         gradient, *extra = tape.gradient(loss, [self.theta, *self.extra])
         return tf.concat([tf.stack([loss, *extra]), gradient], axis=0) / replicas()
 
-    def _solve(self, vector, adjoint=False):
-        """L⁻¹ or L⁻ᵀ times a vector [P]."""
+    def _whitened(self, gradient):
+        """The gradient [P] in φ, QL⁻¹ times that in θ."""
         if self.root.shape.rank == 1:
-            return vector / self.root
-        return tf.linalg.triangular_solve(self.root, vector[:, None], adjoint=adjoint)[:, 0]
+            return gradient / self.root
+        solved = tf.linalg.triangular_solve(self.root, gradient[:, None])[:, 0]
+        return tf.signal.dct(self.signs * solved, norm="ortho")
+
+    def _shift(self, phi):
+        """θ − θ₀ = L⁻ᵀQᵀφ."""
+        if self.root.shape.rank == 1:
+            return phi / self.root
+        turned = self.signs * tf.signal.dct(phi, type=3, norm="ortho")
+        return tf.linalg.triangular_solve(self.root, turned[:, None], adjoint=True)[:, 0]
 
     def _move(self, before, move, gradient):
         if self._keep_positive_definite(before, move) < 1 / 8:
@@ -178,7 +199,7 @@ class Trainer:
     @unconverted
     def _place(self, phi):
         self.phi.assign(phi)
-        shift = self._solve(phi, adjoint=True)
+        shift = self._shift(phi)
         self.theta.assign(self.origin + shift)
         for k, variable in enumerate(self.extra):
             variable.assign(self.extra_origin[k] + tf.tensordot(self.mean, shift, 1) + self.extra_phi[k])

@@ -16,7 +16,7 @@ from pathlib import Path
 from assignment import checkpoint, data
 from assignment.batches import ArrayImages
 from assignment.command_line import main
-from assignment.estimators import telescoping
+from assignment.estimators import bridges, telescoping
 from assignment.parts import exercise, nce, report, run, second, unfinished
 
 STEPS = 12
@@ -38,7 +38,7 @@ def make_small():
     whole_plan = run.plan
     run.plan = lambda part, settings: whole_plan(part, settings)[:: LEFT_OUT.get(part, 1)]
     exercise.open_splits = lambda *arguments, **options: [Cropped(s) for s in data.open_splits(*arguments, **options)]
-    telescoping.SAMPLES_PER_NAT, telescoping.PILOT = 200, 50
+    bridges.SAMPLES_PER_NAT, bridges.PILOT = 200, 50
     nce.telescope = functools.partial(telescoping.telescope, passes=1, batch_size=64)
     nce.COMPARED = 100
     second.fit_conditional_nce = functools.partial(second.fit_conditional_nce, steps=STEPS, noise_ratio=4)

@@ -19,12 +19,13 @@ from assignment import (
     load_images,
 )
 from assignment.command_line import main
+from assignment.estimators.bridges import bridge, bridge_from_diagonal
 from assignment.estimators.conditional_nce import isotropic_noise
 from assignment.estimators.following import fit_conditional_nce, fit_score_matching, scan_epsilon
 from assignment.estimators.maximum_likelihood import fisher_scoring
 from assignment.estimators.nce import noise_ratio_from
 from assignment.estimators.score_matching import closed_form
-from assignment.estimators.telescoping import bridge, bridge_from_diagonal, telescope
+from assignment.estimators.telescoping import telescope
 from assignment.fit import fit
 from assignment.parts.nce import diagonal_noise
 

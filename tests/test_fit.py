@@ -134,19 +134,41 @@ def test_unknown_optimizer():
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "rmsprop", "adam"])
-def test_what_the_optimizer_forgets(optimizer):
-    """Its gradients and its count of steps, not its learning rate: the next step is like the first."""
+def test_a_settled_trainer_starts_anew_with_shorter_steps(optimizer):
+    """The optimizer forgets its gradients and its count of steps, and takes the rate of a new one."""
     layer = random_layer(4, "shared", 4, 4, dtype="float32")
-    trainer = Trainer(layer, Pull(np.zeros(3)), optimizer, learning_rate=0.01)
     images, seed, start = np.zeros((8, 4, 4), np.float32), tf.constant([0, 0]), layer.theta.numpy()
     moves = []
-    for _ in range(2):
+    for settled in (False, True):
         layer.assign_theta(start)
-        trainer.centre(np.eye(3, dtype=np.float32))
+        trainer = Trainer(layer, Pull(np.zeros(3)), optimizer, reach=0.4 if settled else 0.04)
+        if settled:
+            for _ in range(3):
+                trainer.step(images, seed)
+            trainer.settle(0.04)
+            layer.assign_theta(start)
+            trainer.centre(np.eye(3, dtype=np.float32))
         trainer.step(images, seed)
         moves.append(layer.theta.numpy() - start)
-        for _ in range(3):
-            trainer.step(images, seed)
-        trainer.forget()
     np.testing.assert_array_equal(*moves)
+    assert 0.01 < np.linalg.norm(moves[0]) < 0.0401
+
+
+def test_a_learning_rate_that_was_asked_for_stays():
+    trainer = Trainer(random_layer(4, "shared", 4, 4, dtype="float32"), Pull(np.zeros(3)), "adam", learning_rate=0.01)
+    trainer.settle(0.1)
     assert float(trainer.optimizer.learning_rate) == pytest.approx(0.01)
+
+
+def test_turned_coordinates_keep_lengths_and_leave_gradient_descent_alone():
+    """‖φ‖² = (θ − θ₀)ᵀLLᵀ(θ − θ₀), and SGD, which knows no axes, goes down −(LLᵀ)⁻¹∇J."""
+    layer = random_layer(4, "per_edge", 3, 4, dtype="float32")
+    start = layer.theta.numpy().astype(np.float64)
+    root = np.tril(np.random.default_rng(0).standard_normal((len(start), len(start))), -1) + 3 * np.eye(len(start))
+    trainer = Trainer(layer, Pull(np.zeros(len(start))), keras.optimizers.SGD(0.001))
+    trainer.centre(root)
+    trainer.step(np.zeros((8, 3, 4), np.float32), tf.constant([0, 0]))
+    moved = layer.theta.numpy() - start
+    expected = -0.001 * np.linalg.solve(root @ root.T, 2 * start)
+    np.testing.assert_allclose(moved, expected, rtol=1e-3, atol=1e-7)
+    assert trainer.spread() == pytest.approx(np.linalg.norm(root.T @ moved), rel=1e-3)

@@ -15,11 +15,12 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from assignment.batches import second_moments
-from assignment.estimators import telescoping
+from assignment.estimators import bridges, telescoping
+from assignment.estimators.bridges import bridge_from_diagonal
 from assignment.estimators.following import fit_conditional_nce, fit_score_matching
 from assignment.estimators.maximum_likelihood import fisher_scoring
 from assignment.estimators.nce import NCE
-from assignment.estimators.telescoping import bridge_from_diagonal, telescope
+from assignment.estimators.telescoping import telescope
 from assignment.fit import OPTIMIZERS, fit
 from assignment.lattice.information import pool_moments
 from assignment.lattice.precision import StencilPrecision
@@ -30,9 +31,13 @@ FAILURES = (ValueError, ArithmeticError, RuntimeError)
 
 @pytest.fixture
 def eager(monkeypatch):
-    quicker = {"MAX_STEPS": 400, "TOLERANCE": 1.0, "SAMPLES_PER_NAT": 100, "PILOT": 50}
-    for name, value in quicker.items():
-        monkeypatch.setattr(telescoping, name, value)
+    for module, name, value in (
+        (telescoping, "MAX_STEPS", 400),
+        (telescoping, "TOLERANCE", 1.0),
+        (bridges, "SAMPLES_PER_NAT", 100),
+        (bridges, "PILOT", 50),
+    ):
+        monkeypatch.setattr(module, name, value)
     tf.config.run_functions_eagerly(True)
     yield
     tf.config.run_functions_eagerly(False)

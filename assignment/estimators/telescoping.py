@@ -5,9 +5,8 @@ stands. Here the noise follows: it is always a Gaussian fitted a little earlier,
 stays undecided. Where data and noise cannot be told apart any more, E_data[s] = E_θ[s]: that is maximum likelihood
 (Goodfellow 2014, self-contrastive estimation).
 
-The way is cut into stages p_0, p_1, …, p_T. log Z_0 of the diagonal Gaussian is known, and log Z_{t+1} − log Z_t is
-itself found by NCE, with one free constant, between exact samples of p_t and of p_{t+1} (Bennett 1976, acceptance
-ratio; Meng & Wong 1996; Rhodes et al. 2020). No determinant of Λ is used.
+The way is cut into stages p_0, p_1, …, p_T, each as long as a bridge may be. log Z_0 of the diagonal Gaussian is known,
+and log Z_{t+1} − log Z_t is bridged (Rhodes et al. 2020). No determinant of Λ is used.
 """
 
 import math
@@ -18,25 +17,25 @@ import tensorflow as tf
 
 from assignment.batches import as_images
 from assignment.checkpoint import Checkpoint
-from assignment.checks import array, pair, positive, trainable, whole
+from assignment.checks import positive, trainable, whole
 from assignment.distribution import draw_pieces, piece_bounds, replicas, shareable
+from assignment.estimators.bridges import (
+    STAGE_SPREAD,
+    Bridge,
+    bridge,
+    known_log_partition,
+    single_precision_sampler,
+    white,
+)
 from assignment.estimators.nce import NCE, check_noise_count, nce_loss
-from assignment.estimators.noise import draw_normal
 from assignment.fit import Trainer
 from assignment.lattice.information import moments_and_information, root
 
-STAGE_SPREAD = 1.5  # A stage ends when its log-ratio spreads this many nats over its noise: classes still overlap.
-NOISE_SPREAD = 0.05  # Within a stage the noise catches up with the fit when their log-ratio spreads this much.
+NOISE_SPREAD = 0.05  # Within a stage the noise catches up with the fit when their log-ratio spreads this many nats.
 REACH, LAST_REACH = 0.75, 0.1  # The longest step, in nats of spread, on the way and at the end; there with many
 LAST_STEP = 0.01  # weights as long as this per √weight, so that the fit forgets its way long before it is averaged.
 # The final average is over so many noise images M that their error, P/2M nats, is this small, or this share of what
 TOLERANCE, SHARE = 0.01, 0.1  # the sampling of the images themselves costs, P/2N.
-SAMPLES_PER_NAT = 7000  # Draws from either side of a bridge for each nat of its spread: se(c) ≈ √(path/2·7000).
-PIXELS_PER_NAT = 7000 * 28**2  # Of larger images fewer, of as many pixels, since log Z and se(c) grow with the pixels.
-PILOT, FEWEST_DRAWS = 500, 50
-LONGEST_BRIDGE = 1000.0  # nats of spread: the draws for more would take for ever
-MOST_BRIDGES = 1000
-CHUNK_PIXELS = 4096 * 28**2  # of a bridge's draws held at once
 MAX_STEPS = 20_000
 
 
@@ -72,7 +71,7 @@ class MovingNoise:
     def sample(self, n, seed):
         """n exact draws, [n, H, W]."""
         factor = tf.nest.map_structure(tf.convert_to_tensor, self._factor)
-        return factor.colour(_white(n, self.layer, seed))
+        return factor.colour(white(n, self.layer, seed))
 
     def log_prob(self, x):
         """log p_n of images [N, H, W], as [N]."""
@@ -98,16 +97,6 @@ class TelescopedNCE(NCE):
         counts = np.maximum(1, np.round(sizes * self.noise_ratio)).astype(np.int32) * (sizes > 0)
         noise = draw_pieces(self.noise.sample, counts, seed)
         return nce_loss(self.log_ratio(model, x), self.log_ratio(model, noise), self.noise_ratio)
-
-
-class Bridge(NamedTuple):
-    """NCE between two Gaussians: log Z_upper − log Z_lower, its variance, the log-ratio's spread on the lower one in
-    nats, and the overlap of the two (1: they cannot be told apart, 0: perfectly separated)."""
-
-    difference: float
-    variance: float
-    spread: float
-    overlap: float
 
 
 class Stage(NamedTuple):
@@ -223,9 +212,11 @@ class Journey:
         trainer = self.trainer
         if trainer.reach > self.last_reach:
             if trainer.slope > 0:  # Kesten (1958): the steps have become longer than what they follow.
-                trainer.reach.assign(tf.maximum(trainer.reach / 2, self.last_reach))
+                trainer.reach.assign(trainer.reach / 2)
                 if trainer.reach <= self.last_reach:
-                    trainer.forget()  # Adam would go on dividing by the gradients of the way, and hardly move.
+                    # Adam would go on dividing by the gradients of the way, and hardly move; and at the rate of the
+                    # way the average over its steps is biased, by half its standard error at P = 274.
+                    trainer.settle(self.last_reach)
         elif self.discard:
             self.discard -= 1
         else:
@@ -269,13 +260,6 @@ def _recalled(step, theta, log_partition, variance, link):
     return Stage(step, np.asarray(theta, np.float32), log_partition, variance, link and Bridge(*link))
 
 
-def known_log_partition(layer):
-    """log Z of a diagonal Λ, Σ_i ½ log(2π/Λ_ii); ValueError where Λ has couplings."""
-    if np.any(layer.couplings):
-        raise ValueError("telescoped NCE starts from a diagonal Λ, whose log Z is known; this layer has couplings")
-    return float(np.sum(0.5 * np.log(2 * np.pi / layer.operator().diag_part().numpy().astype(np.float64))))
-
-
 def whiten(trainer):
     """Centres a trainer on its present Gaussian, in that Gaussian's own Fisher information."""
     moments, information = moments_and_information(trainer.layer)
@@ -287,114 +271,3 @@ def next_stage(layer, stage, step, seed):
     theta = layer.theta.numpy()
     link = bridge(layer, stage.theta, theta, seed)
     return Stage(step, theta, stage.log_partition + link.difference, stage.variance + link.variance, link)
-
-
-def bridge_from_diagonal(layer, seed):
-    """The learned log Z of any fit, with its variance: bridges along the straight way from its own diagonal.
-
-    Every Λ on the way is positive definite, for the cone is convex. `seed` is an integer.
-    """
-    whole("seed", seed)
-    fitted, groups = layer.theta.numpy(), layer.group_sizes[0]
-    start = np.concatenate([fitted[:groups], np.zeros_like(fitted[groups:])])
-    layer.theta.assign(start)
-    try:
-        log_partition, variance = known_log_partition(layer), 0.0
-        here, share = start, 0.0
-        for k in range(MOST_BRIDGES):
-            rest = (fitted - here).astype(np.float32)
-            pilot = np.std(_log_ratio(layer, _sampler_at(layer, here), rest, PILOT, tf.constant([seed, 2 * k])))
-            share = 1.0 if pilot <= STAGE_SPREAD else share + (1 - share) * STAGE_SPREAD / pilot
-            there = ((1 - share) * start + share * fitted).astype(fitted.dtype)
-            link = bridge(layer, here, there, (seed, 2 * k + 1))
-            log_partition, variance, here = log_partition + link.difference, variance + link.variance, there
-            if share == 1.0:
-                return log_partition, variance
-    finally:
-        layer.theta.assign(fitted)
-    raise ArithmeticError(f"log Z could not be found in {MOST_BRIDGES} bridges: Λ is too far from its own diagonal")
-
-
-def bridge(layer, lower, upper, seed):
-    """log Z_upper − log Z_lower by NCE with one free constant between exact samples of both Gaussians.
-
-    Args:
-      layer: says how θ makes Λ; its own θ is left alone.
-      lower, upper: θ of the two Gaussians, [P].
-      seed: a pair of integers.
-    """
-    pair("seed", seed)
-    lower, upper = (array(name, t, layer.theta.shape) for name, t in (("lower", lower), ("upper", upper)))
-    difference = (upper - lower).astype(np.float32)
-    seeds = tf.random.split(seed, 3)
-    below, above = (_sampler_at(layer, t) for t in (lower, upper))
-    # A pilot on the upper side finds the spread, and with it how many draws the bridge needs.
-    pilot = max(FEWEST_DRAWS, min(PILOT, PIXELS_PER_NAT // layer.pixels))
-    spread = float(np.std(_log_ratio(layer, above, difference, pilot, seeds[0])))
-    if not spread < LONGEST_BRIDGE:
-        raise ArithmeticError(
-            f"log Z cannot be bridged over {spread:.3g} nats of spread, more than {LONGEST_BRIDGE:g}: the learning "
-            "rate is too high, or Λ too near to a singular one"
-        )
-    count = max(pilot, round(min(SAMPLES_PER_NAT, PIXELS_PER_NAT / layer.pixels) * spread))
-    below, above = (_log_ratio(layer, f, difference, count, s) for f, s in ((below, seeds[1]), (above, seeds[2])))
-    constant = _free_constant(below, above)
-    sure_below, sure_above = _sigmoid(below - constant), _sigmoid(constant - above)
-    curvature = np.mean(sure_below * (1 - sure_below)) + np.mean(sure_above * (1 - sure_above))
-    if not curvature > 0:
-        raise ArithmeticError(f"log Z cannot be bridged: none of {count} draws is of the one Gaussian and of the other")
-    variance = (np.var(sure_below) + np.var(sure_above)) / (count * curvature**2)
-    overlap = 1 - 0.5 * (np.mean(np.abs(2 * sure_below - 1)) + np.mean(np.abs(2 * sure_above - 1)))
-    return Bridge(float(constant), float(variance), float(np.std(below)), float(overlap))
-
-
-def _free_constant(below, above):
-    """The c at which NCE's gradient in c vanishes: mean σ(c − G(above)) = mean σ(G(below) − c)."""
-    low, high = min(below.min(), above.min()), max(below.max(), above.max())
-    for _ in range(40):
-        middle = (low + high) / 2
-        if np.mean(_sigmoid(middle - above)) < np.mean(_sigmoid(below - middle)):
-            low = middle
-        else:
-            high = middle
-    return (low + high) / 2
-
-
-def _sigmoid(x):
-    return 0.5 * (1 + np.tanh(x / 2))
-
-
-def _sampler_at(layer, theta):
-    """A float32 factor of Σ(θ); ValueError where Λ(θ) is not positive definite."""
-    present = layer.theta.numpy()
-    layer.assign_theta(theta)
-    factor = single_precision_sampler(layer)
-    layer.theta.assign(present)
-    return factor
-
-
-def _log_ratio(layer, factor, difference, count, seed):
-    """f_upper − f_lower on `count` exact draws by a factor of Σ, float64 [count]."""
-    chunk = max(1, CHUNK_PIXELS // layer.pixels)
-    chunks = [
-        # The size as a tensor: a Python number would have every size traced anew.
-        _log_ratio_of_draws(layer, factor, difference, tf.constant(min(chunk, count - start)), seed + [0, start])
-        for start in range(0, count, chunk)
-    ]
-    return np.concatenate(chunks).astype(np.float64)
-
-
-@tf.function(reduce_retracing=True, autograph=False)
-def _log_ratio_of_draws(layer, factor, difference, count, seed):
-    x = factor.colour(_white(count, layer, seed))
-    return -0.5 * layer.quadratic_form(x, difference)
-
-
-def _white(n, layer, seed):
-    """n images of independent N(0, 1); drawn by rows, which come in pairs where images do not."""
-    return tf.reshape(draw_normal([n * layer.height, layer.width], seed), [n, layer.height, layer.width])
-
-
-def single_precision_sampler(layer):
-    """A float32 factor of the layer's Σ, see `LinearOperatorLattice.sampler`."""
-    return tf.nest.map_structure(lambda t: tf.cast(t, tf.float32), layer.operator().sampler())

@@ -5,9 +5,10 @@ import numpy as np
 from assignment.checks import array, one_of, positive, varying
 from assignment.distribution import shareable
 from assignment.estimators import telescoping
+from assignment.estimators.bridges import known_log_partition
 from assignment.estimators.nce import NCE, check_noise_count, noise_ratio_from
 from assignment.estimators.noise import DiagonalNoise
-from assignment.estimators.telescoping import MovingNoise, TelescopedNCE, known_log_partition, telescope
+from assignment.estimators.telescoping import MovingNoise, TelescopedNCE, telescope
 from assignment.fit import fit
 from assignment.lattice.gaussian import LatticeGaussian
 from assignment.parts.record import NEAR, save

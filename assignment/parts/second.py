@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from assignment.estimators.bridges import bridge_from_diagonal
 from assignment.estimators.following import fit_conditional_nce, fit_score_matching, scan_epsilon
-from assignment.estimators.telescoping import bridge_from_diagonal
 from assignment.parts.record import save
 
 _FACTS = ("status", "drift", "halvings", "loss_at_fit", "loss_at_optimum")
