@@ -102,7 +102,6 @@ def test_a_bridge_from_a_gaussian_to_itself_is_free():
         (8, "shared", 8, "sgd"),
         (8, "per_edge", 8, "adam"),
         (8, "per_edge", 8, "rmsprop"),
-        pytest.param(4, "per_edge", 28, "adam", marks=pytest.mark.slow),
         pytest.param(4, "per_edge", 28, "rmsprop", marks=pytest.mark.slow),
     ],
 )
