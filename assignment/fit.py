@@ -14,6 +14,7 @@ from assignment.errors import did_you_mean
 from assignment.lattice.gaussian import as_gaussian
 from assignment.lattice.information import independent_information
 from assignment.lattice.precision import StencilPrecision
+from assignment.whitening import Whitening
 
 # AutoGraph rewrites the source of all that a graph calls, which took two thirds of the time to the first step. Only the
 # Trainer's own few branches need it; an estimator must do without `if` and `while` on tensors.
@@ -48,12 +49,8 @@ def default_rate(optimizer, weights, reach):
 class Trainer:
     """Minimises an estimator's loss over θ and the estimator's own unknowns, one minibatch at a time.
 
-    The optimizer moves whitened coordinates φ: θ = θ₀ + L⁻ᵀQᵀφ, and c = c₀ + m·(θ − θ₀) + φ_c for an estimator that
-    learns c. With LLᵀ the Fisher information of a known distribution and m its E[s], ‖φ‖ is the spread (standard
-    deviation, in nats) over that distribution of the log-ratio between the model and where it started. Behind a
-    triangular L the way to the fit lies in few coordinates, and Adam and RMSProp, which move none of them further than
-    their rate, would take long; so Q turns them: random signs and a cosine transform spread it over all (Ailon &
-    Chazelle 2009).
+    The optimizer moves the whitened coordinates φ of θ, see `Whitening`, and φ_c of c = c₀ + m·(θ − θ₀) + φ_c for an
+    estimator that learns c, where m is E[s] under the distribution that whitens.
     No step is longer than `reach`, and after each Λ is positive definite: a step out of the cone is halved until it
     is not one. `slope` is that of the last loss along the move before it: positive when fresh images speak against it.
 
@@ -62,7 +59,7 @@ class Trainer:
       estimator: anything with `loss(model, x, seed)` and `trainable_variables`.
       optimizer: a name or a Keras optimizer, see `make_optimizer`.
       reach: the longest step, in nats of spread.
-      diagonal: whether L is diagonal, and held as a vector [P]; Q is 1 then.
+      diagonal: whether to whiten by a diagonal L.
       strategy: a `tf.distribute.Strategy` whose replicas share each minibatch; None for this process alone.
     """
 
@@ -82,10 +79,8 @@ class Trainer:
         def constant(value):
             return tf.Variable(tf.cast(value, dtype), trainable=False)
 
-        self.origin = constant(self.theta)
+        self.whitening = Whitening(self.theta, diagonal)
         self.extra_origin = constant(tf.zeros([len(self.extra)]))
-        self.root = constant(tf.ones([weights]) if diagonal else tf.eye(weights))
-        self.signs = tf.constant(np.random.default_rng(0).choice([-1.0, 1.0], weights), dtype)
         self.mean = constant(tf.zeros([weights]))
         self.phi = tf.Variable(tf.zeros([weights], dtype))
         self.extra_phi = tf.Variable(tf.zeros([len(self.extra)], dtype))
@@ -100,14 +95,13 @@ class Trainer:
     @property
     def variables(self):
         """All that a checkpoint must hold."""
-        own = [self.origin, self.extra_origin, self.root, self.mean, self.phi, self.extra_phi, self.reach]
-        own += [self.halvings, self.last_move, self.slope]
+        own = [self.extra_origin, self.mean, self.phi, self.extra_phi, self.reach]
+        own += [self.halvings, self.last_move, self.slope, *self.whitening.variables]
         return [self.theta, *self.extra, *own, *(variable.value for variable in self.optimizer.variables)]
 
     def centre(self, root, mean=None):
         """Makes the present weights the origin of new coordinates: L = `root`, [P, P] or [P], and m = `mean` [P]."""
-        self.origin.assign(self.theta)
-        self.root.assign(root)
+        self.whitening.centre(self.theta, root)
         self.mean.assign(tf.zeros_like(self.mean) if mean is None else mean)
         if self.extra:
             self.extra_origin.assign(tf.stack(self.extra))
@@ -144,7 +138,7 @@ class Trainer:
         everything = self.strategy.reduce("SUM", shares, axis=None)  # One message between workers.
         loss, extra, gradient = tf.split(everything, [1, len(self.extra), self.phi.shape[0]])
         # The chain rule through c = c₀ + m·(θ − θ₀) + φ_c.
-        whitened = self._whitened(gradient + self.mean * tf.reduce_sum(extra))
+        whitened = self.whitening.gradient(gradient + self.mean * tf.reduce_sum(extra))
         finite = tf.reduce_all(tf.math.is_finite(loss)) & tf.reduce_all(tf.math.is_finite(whitened))
         if finite:
             before = tf.identity(self.phi)
@@ -161,20 +155,6 @@ class Trainer:
             loss = self.estimator.loss(self.model, share(x), seed)
         gradient, *extra = tape.gradient(loss, [self.theta, *self.extra])
         return tf.concat([tf.stack([loss, *extra]), gradient], axis=0) / replicas()
-
-    def _whitened(self, gradient):
-        """The gradient [P] in φ, QL⁻¹ times that in θ."""
-        if self.root.shape.rank == 1:
-            return gradient / self.root
-        solved = tf.linalg.triangular_solve(self.root, gradient[:, None])[:, 0]
-        return tf.signal.dct(self.signs * solved, norm="ortho")
-
-    def _shift(self, phi):
-        """θ − θ₀ = L⁻ᵀQᵀφ."""
-        if self.root.shape.rank == 1:
-            return phi / self.root
-        turned = self.signs * tf.signal.dct(phi, type=3, norm="ortho")
-        return tf.linalg.triangular_solve(self.root, turned[:, None], adjoint=True)[:, 0]
 
     def _move(self, before, move, gradient):
         if self._keep_positive_definite(before, move) < 1 / 8:
@@ -199,8 +179,8 @@ class Trainer:
     @unconverted
     def _place(self, phi):
         self.phi.assign(phi)
-        shift = self._shift(phi)
-        self.theta.assign(self.origin + shift)
+        shift = self.whitening.shift(phi)
+        self.theta.assign(self.whitening.origin + shift)
         for k, variable in enumerate(self.extra):
             variable.assign(self.extra_origin[k] + tf.tensordot(self.mean, shift, 1) + self.extra_phi[k])
 

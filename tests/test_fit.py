@@ -160,15 +160,18 @@ def test_a_learning_rate_that_was_asked_for_stays():
     assert float(trainer.optimizer.learning_rate) == pytest.approx(0.01)
 
 
-def test_turned_coordinates_keep_lengths_and_leave_gradient_descent_alone():
+@pytest.mark.parametrize("diagonal", [False, True])
+def test_whitened_coordinates_keep_lengths_and_leave_gradient_descent_alone(diagonal):
     """‖φ‖² = (θ − θ₀)ᵀLLᵀ(θ − θ₀), and SGD, which knows no axes, goes down −(LLᵀ)⁻¹∇J."""
     layer = random_layer(4, "per_edge", 3, 4, dtype="float32")
     start = layer.theta.numpy().astype(np.float64)
-    root = np.tril(np.random.default_rng(0).standard_normal((len(start), len(start))), -1) + 3 * np.eye(len(start))
-    trainer = Trainer(layer, Pull(np.zeros(len(start))), keras.optimizers.SGD(0.001))
-    trainer.centre(root)
+    dense = np.tril(np.random.default_rng(0).standard_normal((len(start), len(start))), -1) + 3 * np.eye(len(start))
+    dense = np.diag(np.linspace(1, 3, len(start))) if diagonal else dense
+    trainer = Trainer(layer, Pull(np.zeros(len(start))), keras.optimizers.SGD(0.001), diagonal=diagonal)
+    trainer.centre(np.diag(dense) if diagonal else dense)
     trainer.step(np.zeros((8, 3, 4), np.float32), tf.constant([0, 0]))
     moved = layer.theta.numpy() - start
-    expected = -0.001 * np.linalg.solve(root @ root.T, 2 * start)
-    np.testing.assert_allclose(moved, expected, rtol=1e-3, atol=1e-7)
-    assert trainer.spread() == pytest.approx(np.linalg.norm(root.T @ moved), rel=1e-3)
+    expected = -0.001 * np.linalg.solve(dense @ dense.T, 2 * start)
+    np.testing.assert_allclose(moved, expected, rtol=1e-3, atol=1e-6)
+    assert trainer.spread() == pytest.approx(np.linalg.norm(dense.T @ moved), rel=1e-3)
+    assert trainer.whitening.length(moved) == pytest.approx(trainer.spread(), rel=1e-3)

@@ -241,7 +241,7 @@ class Descent:
         tail = self.steps - self.steps // 2
         third, last = np.asarray(self.memory["third"]), np.asarray(self.memory["last"])
         move = third / (tail // 2) - last / (tail - tail // 2)
-        drift = float(np.linalg.norm(self.trainer.root.numpy().T @ move))
+        drift = self.trainer.whitening.length(move)
         _assign_average(self.layer, (third + last) / tail)
         return self.memory["history"] | {
             "status": CONVERGED if drift < SETTLED else NOT_SETTLED,
