@@ -37,6 +37,8 @@ def fits(strategy):
     stages, _ = telescope(layer, images(), passes=1, batch_size=8, strategy=strategy)
     found["telescoped"] = [*layer.theta.numpy().tolist(), stages[-1].log_partition]
     layer = new_layer()
+    # Not a noise that is the start itself: the gradient of c is zero there but for its rounding, which differs from one
+    # number of replicas to another, and which Adam makes whole steps of.
     estimator = NCE(DiagonalNoise(np.full((4, 4), 0.5)))
     fit(layer, estimator, images(), batch_size=40, epochs=2, strategy=strategy)
     found["fixed"] = [*layer.theta.numpy().tolist(), float(estimator.log_partition)]
