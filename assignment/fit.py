@@ -29,8 +29,7 @@ def make_optimizer(optimizer, weights, reach, learning_rate=None):
     Args:
       optimizer: "sgd", "rmsprop", "adam" or a Keras optimizer.
       weights: P, the number of weights; reach: the longest step, see `Trainer`.
-      learning_rate: of the named optimizer; by default 0.5 for SGD and reach/√P for the others, whose steps have about
-        the same length in every coordinate.
+      learning_rate: of the named optimizer; None for `default_rate`.
     """
     if isinstance(optimizer, keras.optimizers.Optimizer):
         return optimizer
@@ -43,6 +42,7 @@ def make_optimizer(optimizer, weights, reach, learning_rate=None):
 
 
 def default_rate(optimizer, weights, reach):
+    """0.5 for SGD, and reach/√P for the others, whose steps have about the same length in every coordinate."""
     return 0.5 if optimizer == "sgd" else reach / math.sqrt(weights)
 
 
