@@ -59,11 +59,22 @@ class Trainer:
       estimator: anything with `loss(model, x, seed)` and `trainable_variables`.
       optimizer: a name or a Keras optimizer, see `make_optimizer`.
       reach: the longest step, in nats of spread.
-      diagonal: whether to whiten by a diagonal L.
+      diagonal, turned: of the whitening.
       strategy: a `tf.distribute.Strategy` whose replicas share each minibatch; None for this process alone.
     """
 
-    def __init__(self, model, estimator, optimizer, reach=0.75, learning_rate=None, *, diagonal=False, strategy=None):
+    def __init__(
+        self,
+        model,
+        estimator,
+        optimizer,
+        reach=0.75,
+        learning_rate=None,
+        *,
+        diagonal=False,
+        turned=False,
+        strategy=None,
+    ):
         self.model = as_gaussian(model)
         self.layer = self.model.precision
         if not isinstance(self.layer, StencilPrecision):
@@ -79,7 +90,7 @@ class Trainer:
         def constant(value):
             return tf.Variable(tf.cast(value, dtype), trainable=False)
 
-        self.whitening = Whitening(self.theta, diagonal)
+        self.whitening = Whitening(self.theta, diagonal, turned)
         self.extra_origin = constant(tf.zeros([len(self.extra)]))
         self.mean = constant(tf.zeros([weights]))
         self.phi = tf.Variable(tf.zeros([weights], dtype))

@@ -15,7 +15,7 @@ LAYERS = [
     ("errors",),
     ("checks",),
     ("data", "lattice"),
-    ("batches", "checkpoint", "distribution"),
+    ("batches", "checkpoint", "distribution", "whitening"),
     ("fit",),
     ("estimators",),
     ("derivation", "slips", "reporting", "progress", "benchmark"),

@@ -161,13 +161,14 @@ def test_a_learning_rate_that_was_asked_for_stays():
 
 
 @pytest.mark.parametrize("diagonal", [False, True])
-def test_whitened_coordinates_keep_lengths_and_leave_gradient_descent_alone(diagonal):
+@pytest.mark.parametrize("turned", [False, True])
+def test_whitened_coordinates_keep_lengths_and_leave_gradient_descent_alone(diagonal, turned):
     """‖φ‖² = (θ − θ₀)ᵀLLᵀ(θ − θ₀), and SGD, which knows no axes, goes down −(LLᵀ)⁻¹∇J."""
     layer = random_layer(4, "per_edge", 3, 4, dtype="float32")
     start = layer.theta.numpy().astype(np.float64)
     dense = np.tril(np.random.default_rng(0).standard_normal((len(start), len(start))), -1) + 3 * np.eye(len(start))
     dense = np.diag(np.linspace(1, 3, len(start))) if diagonal else dense
-    trainer = Trainer(layer, Pull(np.zeros(len(start))), keras.optimizers.SGD(0.001), diagonal=diagonal)
+    trainer = Trainer(layer, Pull(np.zeros(len(start))), keras.optimizers.SGD(0.001), diagonal=diagonal, turned=turned)
     trainer.centre(np.diag(dense) if diagonal else dense)
     trainer.step(np.zeros((8, 3, 4), np.float32), tf.constant([0, 0]))
     moved = layer.theta.numpy() - start

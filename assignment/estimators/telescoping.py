@@ -179,7 +179,7 @@ class Journey:
         start = known_log_partition(layer)
         self.noise = MovingNoise(layer, start)
         self.estimator = TelescopedNCE(self.noise, noise_ratio)
-        self.trainer = Trainer(layer, self.estimator, optimizer, reach=REACH, strategy=strategy)
+        self.trainer = Trainer(layer, self.estimator, optimizer, reach=REACH, turned=True, strategy=strategy)
         self.last_reach = min(REACH, max(LAST_REACH, LAST_STEP * math.sqrt(layer.theta.shape[0])))
         whiten(self.trainer)
         self.stages = [Stage(0, layer.theta.numpy(), start, 0.0, None)]
