@@ -215,7 +215,7 @@ class Journey:
                 trainer.reach.assign(trainer.reach / 2)
                 if trainer.reach <= self.last_reach:
                     # Adam would go on dividing by the gradients of the way, and hardly move; and at the rate of the
-                    # way the average over its steps is biased, by half its standard error at P = 274.
+                    # way the average over its steps is biased, by 0.6 of its standard error at P = 274.
                     trainer.settle(self.last_reach)
         elif self.discard:
             self.discard -= 1
