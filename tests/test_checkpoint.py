@@ -25,7 +25,7 @@ def new_layer(weights="shared", size=(5, 4)):
 
 def nce(layer, images, **options):
     noise = MovingNoise(new_layer(), 0.0)
-    return fit(layer, NCE(noise, 1.0, 0.0), images, epochs=2, batch_size=50, snapshots=5, **options)
+    return fit(layer, NCE(noise, 1.0, 0.0), images, epochs=4, batch_size=50, snapshots=5, **options)
 
 
 def telescoped(layer, images, **options):
@@ -47,7 +47,7 @@ def preconditioned(layer, images, **options):
 
 def killed_at(step):
     def progress(now, *_):
-        if now == step:
+        if now >= step:  # Not every step is reported by itself.
             raise Killed
 
     return progress
@@ -73,7 +73,7 @@ def test_it_goes_on_bit_for_bit(tmp_path, estimate, weights):
     seen = []
     layer = new_layer(weights)
     found = estimate(layer, images, checkpoint=Checkpoint(tmp_path), progress=lambda step, *_: seen.append(step))
-    assert min(seen) == 18
+    assert min(seen) > 17
     np.testing.assert_array_equal(layer.theta, whole.theta)
     assert np.array_equal(list(found), list(expected))
     for name, values in expected.items():

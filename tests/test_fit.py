@@ -74,6 +74,29 @@ def test_whitened_coordinates_measure_the_spread_of_the_log_ratio():
     assert ratio.std() == pytest.approx(0.5, rel=0.05)
 
 
+def test_steps_together_are_the_same_steps_and_are_traced_once():
+    from assignment.estimators.nce import NCE
+    from assignment.estimators.noise import DiagonalNoise
+
+    x = np.random.default_rng(0).standard_normal((5, 32, 4, 4)).astype(np.float32)
+    seeds, reaches = [[3, step] for step in range(5)], [0.5, 0.4, 0.3, 0.2, 0.1]
+    one, other = (
+        Trainer(random_layer(4, "per_edge", 4, 4, dtype="float32"), NCE(DiagonalNoise(np.ones((4, 4)))), "adam")
+        for _ in range(2)
+    )
+    first = one.steps(x, tf.constant(seeds), reaches, 3)
+    second = one.steps(np.roll(x, -3, axis=0), tf.constant(seeds[3:] + seeds[:3]), reaches[3:] + reaches[:3], 2)
+    found = [np.concatenate(parts) for parts in zip(first, second, strict=True)]
+    expected = []
+    for minibatch, seed, reach in zip(x, seeds, reaches, strict=True):
+        other.reach.assign(reach)
+        loss = other.step(minibatch, tf.constant(seed))
+        expected.append((loss, other.theta.numpy(), [other.extra[0].numpy()]))
+    for values, wanted in zip(found, zip(*expected, strict=True), strict=True):
+        np.testing.assert_array_equal(values, np.array(wanted))
+    assert len(set(found[0].tolist())) == 5 and one._steps.experimental_get_tracing_count() == 1
+
+
 def test_a_loss_that_is_not_finite_is_an_error_and_leaves_the_weights():
     layer = random_layer(4, "shared", 4, 4, dtype="float32")
     before = layer.theta.numpy()

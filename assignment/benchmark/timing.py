@@ -24,7 +24,7 @@ def median_seconds(function, most=30):
     return statistics.median(times)
 
 
-def side_by_side(functions, rounds=15, calls=5):
+def side_by_side(functions, rounds=10, calls=3):
     """The median times of functions by name, taken in turns: whatever else the machine does hits them all alike."""
     functions = {name: _awaited(function) for name, function in functions.items()}
     times = {name: [] for name in functions}

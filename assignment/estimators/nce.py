@@ -81,10 +81,10 @@ class NCE:
         self._check(model, x, seed)
         coins, drawn = tf.unstack(tf.random.split(seed, 2))
         shown, counts = throw_coins(x.shape[0] * replicas(), self.noise_ratio, coins)
-        noise = draw_pieces(self.noise.sample, counts, drawn)
+        drawn = draw_pieces(lambda n, seed: self.log_ratio(model, self.noise.sample(n, seed=seed)), counts, drawn)
         log_nu = math.log(self.noise_ratio)
         on_data = tf.nn.softplus(log_nu - self.log_ratio(model, x))
-        on_noise = tf.nn.softplus(self.log_ratio(model, noise) - log_nu)
+        on_noise = tf.nn.softplus(drawn - log_nu)
         shown, counts = tf.cast(shown, on_data.dtype), tf.cast(counts, on_data.dtype)
         # 1/N and 1/M are those of the whole minibatch, the sums this replica's.
         data = tf.reduce_sum(share(shown) * on_data) / tf.reduce_sum(shown)
