@@ -277,7 +277,7 @@ def fit(
         history |= {"snapshot_steps": [], "snapshots": []}
     history |= checkpoint.restore(trainer.variables)
     done = len(history["loss"])
-    batches = images.minibatches(batch_size, seed, skip=done)
+    batches = iter(images.minibatches(batch_size, seed, skip=done))
     for first in range(done, steps, together):
         ahead = range(first, first + together)  # Always as many, for one trace, even if some are beyond the last.
         minibatches = np.stack([next(batches) for _ in ahead])
