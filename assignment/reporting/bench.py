@@ -25,10 +25,10 @@ def bench_table(results):
     across = len(operations) + 3
     notes = (
         f"Milliseconds for one image; MB: growth of the process. {results['machine']}.",
-        f"One NCE step, 512 + 512 images of $28^2$ pixels (ms): {steps.replace('_', ' ')}.",
+        f"One NCE step, 512 + 512 images of $28^2$ pixels, in ms: {steps.replace('_', ' ')}.",
     )
     lines += [r"\bottomrule"]
-    lines += [rf"\multicolumn{{{across}}}{{@{{}}l@{{}}}}{{\footnotesize {note}}} \\" for note in notes]
+    lines += [rf"\multicolumn{{{across}}}{{@{{}}p{{0.8\linewidth}}@{{}}}}{{\footnotesize {note}}} \\" for note in notes]
     return "\n".join([*lines, r"\end{tabular}"]) + "\n"
 
 
@@ -57,7 +57,7 @@ def terminal_lines(results):
     yield f"One NCE step, 512 + 512 images of 28 × 28, {results['machine']}:"
     for what, seconds in steps.items():
         times = f"{eager / seconds:5.1f} times as fast as dense, eager; {seconds / numbers:.2f} × the random numbers"
-        yield f"  {1e3 * seconds:8.2f} ms  {what:22s} {times}"
+        yield f"  {1e3 * seconds:8.2f} ms  {what:26s} {times}"
     yield "log det and one sample (ms), growth of the process (MB):"
     for way, cases in results["sizes"].items():
         for side, case in cases.items():
