@@ -9,6 +9,7 @@ import tensorflow_probability as tfp
 from second_cases import FAMILIES, diagonal_start, digits, images_like, lattice, maximum_likelihood
 
 from assignment.batches import second_moments
+from assignment.data import load_images
 from assignment.estimators.conditional_nce import ConditionalNCE, cnce_loss, isotropic_noise, log_ratio
 from assignment.estimators.following import CONVERGED, ON_BORDER, fit_conditional_nce, scan_epsilon
 from assignment.estimators.maximum_likelihood import mean_log_likelihood
@@ -174,6 +175,16 @@ def test_scan_reports_loss_and_likelihood_by_epsilon():
     assert all(values.shape == (3,) and np.isfinite(values).all() for values in scan.values())
     assert np.all(np.diff(scan["epsilon_loss"]) < 0)
     np.testing.assert_array_equal(layer.theta, before)
+
+
+def test_scan_starts_even_on_the_border():
+    train = load_images("mnist_sample").images
+    layer, _ = diagonal_start(4, "shared", train)
+    border = np.float32([41.94504928588867, -9.937217712402344, -11.158973693847656])  # F has no root for its rounding
+    layer.assign_theta(border)
+    scan = scan_epsilon(layer, train, train, "isotropic", factors=(1,), steps=6)
+    assert np.isfinite(scan["epsilon_held_out"]).all()
+    np.testing.assert_array_equal(layer.theta, border)
 
 
 def test_it_trains_through_the_common_loop():

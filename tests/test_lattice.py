@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 from conftest import random_layer
 
-from assignment.lattice.information import expected_moments, fisher_information
+from assignment.lattice.information import expected_moments, fisher_information, root
 from assignment.lattice.precision import StencilPrecision
 from assignment.lattice.stencil import OFFSETS, weight_pixels
 
@@ -82,6 +82,18 @@ def test_moments_and_information_are_the_traces(layer):
     x = images(layer)
     flat = x.reshape(3, -1)
     np.testing.assert_allclose(layer.quadratic_moments(x), np.einsum("ni,kij,nj->nk", flat, masks, flat), **EXACT)
+
+
+def test_information_has_a_root_up_to_the_border():
+    layer = StencilPrecision(4, "shared")
+    layer.build((28, 28))
+    layer.assign_theta([41.94504928588867, -9.937217712402344, -11.158973693847656])
+    assert 0 < layer.operator().min_eigenvalue() < 1e-7
+    information = fisher_information(layer)
+    assert np.linalg.eigvalsh(information)[0] < 0  # by rounding
+    factor = root(information)
+    np.testing.assert_allclose(factor @ factor.T, information, rtol=1e-14)
+    np.testing.assert_array_equal(root(np.diag([4.0, 9.0])), np.diag([2.0, 3.0]))
 
 
 @pytest.mark.parametrize(

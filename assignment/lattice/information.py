@@ -71,11 +71,17 @@ def moments_and_information(layer):
 
 
 def root(information):
-    """L of LLᵀ = F, [P, P]; ArithmeticError where rounding leaves none, as it does at the border of the cone."""
+    """L of LLᵀ = F, [P, P].
+
+    At the border of the cone one eigenvalue of F is so large that the others drown in its rounding, and F may have no
+    root: there L is that of F + δI, with δ just above the rounding.
+    """
     try:
         return np.linalg.cholesky(information)
     except np.linalg.LinAlgError:
-        raise ArithmeticError("training failed: Λ is so near to a singular matrix that F has no root") from None
+        rounding = len(information) * np.finfo(np.float64).eps * np.trace(information)
+        least = np.linalg.eigvalsh(information)[0]
+        return np.linalg.cholesky(information + (rounding - least) * np.eye(len(information)))
 
 
 def _moments_and_their_slope(layer):
