@@ -1,26 +1,35 @@
 """Gaussian models of images whose precision is a lattice, estimated with and without the normalising constant.
 
 The public names are imported when first asked for, so that `python -m assignment --help` does not wait for TensorFlow.
+No submodule may bear one of them: importing it would put the module in the place of the function.
 """
 
 import importlib
+from typing import Any
 
 from assignment.errors import did_you_mean
 
 _HOME = {
-    "load_images": "assignment.data",
-    "StencilPrecision": "assignment.lattice.precision",
-    "LatticeGaussian": "assignment.lattice.gaussian",
-    "NCE": "assignment.estimators.nce",
-    "ConditionalNCE": "assignment.estimators.conditional_nce",
-    "ScoreMatching": "assignment.estimators.score_matching",
-    "MaximumLikelihood": "assignment.estimators.maximum_likelihood",
-    "fit": "assignment.fit",
+    "load_images": "data",
+    "StencilPrecision": "lattice.precision",
+    "LatticeGaussian": "lattice.gaussian",
+    "NCE": "objectives.nce",
+    "TelescopedNCE": "objectives.telescoped_nce",
+    "ConditionalNCE": "objectives.conditional_nce",
+    "ScoreMatching": "objectives.score_matching",
+    "MaximumLikelihood": "objectives.maximum_likelihood",
+    "FitResult": "fits.result",
+    "fit": "fits.fixed_nce",
+    "fit_nce": "fits.fixed_nce",
+    "fit_telescoped_nce": "fits.telescoped_nce",
+    "fit_conditional_nce": "fits.conditional_nce",
+    "fit_score_matching": "fits.score_matching",
+    "fit_maximum_likelihood": "fits.maximum_likelihood",
 }
 __all__ = list(_HOME)
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'assignment' has no attribute {name!r}{did_you_mean(name, _HOME)}")
-    return getattr(importlib.import_module(_HOME[name]), name)
+    return getattr(importlib.import_module(f"assignment.{_HOME[name]}"), name)

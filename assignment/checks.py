@@ -5,15 +5,18 @@ TypeError for what is of the wrong kind, ValueError for what is out of range.
 
 import math
 import numbers
+from collections.abc import Collection, Sequence
+from typing import Any
 
 import numpy as np
 
 from assignment.errors import did_you_mean
 
+CHUNK = 1024  # images that are looked at at once: a memory map may be larger than memory
 _LIMIT = 2**31  # TensorFlow's seeds and counters are 32-bit.
 
 
-def whole(name, value, least=0):
+def whole(name: str, value: Any, least: int = 0) -> int:
     """`value` as an int, if it is a whole number from `least` on."""
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         raise TypeError(f"{name} must be an integer, not {_shown(value)}")
@@ -22,7 +25,7 @@ def whole(name, value, least=0):
     return int(value)
 
 
-def number(name, value, low=-math.inf, high=math.inf, words="finite"):
+def number(name: str, value: Any, low: float = -math.inf, high: float = math.inf, words: str = "finite") -> float:
     """`value` as a float, if it is a number strictly between `low` and `high`; `words` say so."""
     try:
         if isinstance(value, (bool, str, bytes)):
@@ -35,12 +38,12 @@ def number(name, value, low=-math.inf, high=math.inf, words="finite"):
     return converted
 
 
-def positive(name, value):
+def positive(name: str, value: Any) -> float:
     """`value` as a float, if it is a finite number above 0."""
     return number(name, value, low=0, words="a positive number")
 
 
-def one_of(name, value, known):
+def one_of(name: str, value: Any, known: Collection) -> Any:
     """`value`, if it is among the `known`; else the nearest of them is suggested."""
     if not (isinstance(value, (str, numbers.Integral)) and value in known):
         listed = ", ".join(map(str, known))
@@ -48,13 +51,13 @@ def one_of(name, value, known):
     return value
 
 
-def pair(name, value):
+def pair(name: str, value: Any) -> None:
     """Refuses what is not two numbers, as the seeds of TensorFlow's stateless random numbers are."""
     if isinstance(value, str) or tuple(np.shape(value)) != (2,):
         raise ValueError(f"{name} must be a pair of integers, not {_shown(value)}")
 
 
-def array(name, value, shape, dtype=np.float64):
+def array(name: str, value: Any, shape: Sequence[int], dtype: Any = np.float64) -> np.ndarray:
     """`value` as an array of a given shape, if its numbers are real, and finite in `dtype`."""
     try:
         value = np.asarray(value)
@@ -67,7 +70,7 @@ def array(name, value, shape, dtype=np.float64):
     return _finite(name, value, dtype)
 
 
-def image_stack(value, name="images"):
+def image_stack(value: Any, name: str = "images") -> np.ndarray:
     """Images as float32 [N, H, W], if they are a finite, non-empty stack."""
     try:
         value = np.asarray(value)
@@ -77,10 +80,14 @@ def image_stack(value, name="images"):
         raise ValueError(f"{name} must be a non-empty array [N, H, W], not one of shape {value.shape}")
     if value.dtype.kind != "f":
         raise ValueError(f"{name} must be floating point, not {value.dtype}")
-    return _finite(name, value, np.float32)
+    if value.dtype != np.float32:
+        return _finite(name, value, np.float32)
+    for start in range(0, len(value), CHUNK):
+        _finite(name, value[start : start + CHUNK], np.float32)
+    return value
 
 
-def image_shape(name, value, height, width):
+def image_shape(name: str, value: Any, height: int, width: int) -> None:
     """Refuses what is not real images [..., height, width], as far as its shape is known beforehand."""
     if "complex" in _dtype(value):
         raise TypeError(f"{name} must hold real numbers, not {_dtype(value)}")
@@ -92,32 +99,29 @@ def image_shape(name, value, height, width):
         raise ValueError(f"{name} must be images [..., {height}, {width}], not of shape {tuple(shape)}")
 
 
-def floating(name, value):
+def floating(name: str, value: Any) -> None:
     """Refuses what is not an array or tensor of floating-point numbers."""
     if "float" not in _dtype(value):
         raise TypeError(f"{name} must hold floating-point numbers, not {_dtype(value) or _shown(value)}")
 
 
-def trainable(layer, images):
-    """Refuses a layer that images cannot train: of another size, not float32, or of images that are zero.
-
-    `images` have a `size` (H, W) and come in `chunks()` [n, H, W].
-    """
+def trainable(layer: Any, images: np.ndarray) -> None:
+    """Refuses a layer that images [N, H, W] cannot train: frozen, of another size or dtype, or with images of zeros."""
     if not getattr(layer, "built", False):
-        raise ValueError("layer must be built first: layer.build(images.shape)")
-    if tuple(images.size) != (layer.height, layer.width):
+        raise ValueError("layer must be built first: layer.match_variances(images), or layer.build(images.shape)")
+    if not layer.trainable_variables:
+        raise ValueError("layer must be trainable: it or its theta is frozen; set layer.trainable = True to train it")
+    if images.shape[1:] != (layer.height, layer.width):
         raise ValueError(
             f"images must be of the layer's size, {layer.height} × {layer.width} pixels, "
-            f"not {images.size[0]} × {images.size[1]}"
+            f"not {images.shape[1]} × {images.shape[2]}"
         )
-    if layer.theta.dtype != "float32":
-        raise ValueError(f"layer must be float32 to be trained, not {layer.theta.dtype}")
     determined(layer)
-    largest = np.max([np.abs(chunk).max(axis=0) for chunk in images.chunks()], axis=0)
+    largest = np.max([np.abs(images[k : k + CHUNK]).max(axis=0) for k in range(0, len(images), CHUNK)], axis=0)
     varying(largest.max() if layer.shared else largest)
 
 
-def determined(layer):
+def determined(layer: Any) -> None:
     """Refuses a layer with a weight for edges of which there are none."""
     missing = [offset for offset, edges in zip(layer.offsets, layer.edge_counts[1:], strict=True) if not edges]
     if layer.shared and missing:
@@ -127,7 +131,7 @@ def determined(layer):
         )
 
 
-def varying(squares):
+def varying(squares: np.ndarray) -> None:
     """Refuses diagonal weights whose pixels are zero in every image, by a square for each: no finite Λ_ii fits them."""
     constant = np.count_nonzero(np.asarray(squares) == 0)
     if constant:

@@ -1,6 +1,9 @@
 """The one error that is the user's to mend, and the hint that mends a mistyped name."""
 
+from __future__ import annotations
+
 import difflib
+from collections.abc import Iterable
 
 
 class UserError(ValueError):
@@ -10,7 +13,7 @@ class UserError(ValueError):
     """
 
 
-def did_you_mean(word, known):
+def did_you_mean(word: object, known: Iterable[object]) -> str:
     """ "; did you mean 'adam'?" with the known name nearest to `word`; "" where none is near."""
     names = [name for name in known if isinstance(name, str)]
     nearest = difflib.get_close_matches(word.lower(), names, n=1) if isinstance(word, str) else []

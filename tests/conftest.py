@@ -4,6 +4,7 @@ import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ["ASSIGNMENT_OFFLINE"] = "1"
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # The tests run in two processes.
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ def pytest_configure(config):
         "google",
         "keras",
         "flatbuffers",
+        "gast",
     ):
         config.addinivalue_line("filterwarnings", f"ignore::DeprecationWarning:{module}")
 

@@ -7,14 +7,16 @@ import sys
 import numpy as np
 import tensorflow as tf
 
-from assignment.distribution import make_strategy
 from assignment.errors import UserError
-from assignment.estimators.following import fit_conditional_nce, fit_score_matching
-from assignment.estimators.nce import NCE
-from assignment.estimators.noise import DiagonalNoise
-from assignment.estimators.telescoping import telescope
-from assignment.fit import fit
+from assignment.fits.conditional_nce import fit_conditional_nce
+from assignment.fits.fixed_nce import fit_nce
+from assignment.fits.score_matching import fit_score_matching
+from assignment.fits.telescoped_nce import fit_telescoped_nce
 from assignment.lattice.precision import StencilPrecision
+from assignment.objectives.noise import DiagonalNoise
+from assignment.training.replicas import make_strategy
+
+ALL = ("telescoped", "fixed", "conditional", "score")
 
 
 def images():
@@ -23,31 +25,26 @@ def images():
     return (x[:, 1:, 1:] + x[:, :-1, 1:] + x[:, 1:, :-1]).astype(np.float32) / 3
 
 
-def new_layer():
-    layer = StencilPrecision(4, "shared")
-    layer.build((None, 4, 4))
-    layer.assign_theta([3.0, 0.0, 0.0])
-    return layer
-
-
-def fits(strategy):
-    """The weights and constants that four estimators learn, by name."""
-    found = {}
-    layer = new_layer()
-    stages, _ = telescope(layer, images(), passes=1, batch_size=8, strategy=strategy)
-    found["telescoped"] = [*layer.theta.numpy().tolist(), stages[-1].log_partition]
-    layer = new_layer()
+def fits(strategy, names=ALL):
+    """The weights, constants and losses that the estimators of these names learn."""
     # Not a noise that is the start itself: the gradient of c is zero there but for its rounding, which differs from one
     # number of replicas to another, and which Adam makes whole steps of.
-    estimator = NCE(DiagonalNoise(np.full((4, 4), 0.5)))
-    fit(layer, estimator, images(), batch_size=40, epochs=2, strategy=strategy)
-    found["fixed"] = [*layer.theta.numpy().tolist(), float(estimator.log_partition)]
-    layer = new_layer()
-    fit_conditional_nce(layer, images(), steps=20, noise_ratio=8, strategy=strategy)
-    found["conditional"] = layer.theta.numpy().tolist()
-    layer = new_layer()
-    fit_score_matching(layer, images(), steps=20, strategy=strategy)
-    found["score"] = layer.theta.numpy().tolist()
+    noise = DiagonalNoise(np.full((4, 4), 0.5))
+    calls = {
+        "telescoped": (fit_telescoped_nce, dict(passes=1, batch_size=8)),
+        "fixed": (fit_nce, dict(noise=noise, epochs=2, batch_size=8)),
+        "conditional": (fit_conditional_nce, dict(steps=20, batch_size=49, noise_ratio=8)),
+        "score": (fit_score_matching, dict(steps=20, batch_size=49)),
+    }
+    found = {}
+    for name in names:
+        fit, options = calls[name]
+        layer = StencilPrecision(4, "shared")
+        layer.build((None, 4, 4))
+        layer.assign_theta([3.0, 0.0, 0.0])
+        result = fit(layer, images(), strategy=strategy, **options)
+        constants = [] if result.log_partition is None else [result.log_partition]
+        found[name] = [*layer.theta.numpy().tolist(), *constants, *result.history["loss"][:40].tolist()]
     return found
 
 
@@ -58,13 +55,14 @@ def main(name):
         strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
     else:
         strategy = make_strategy(name)
-    print(json.dumps(fits(strategy)), flush=True)
+    names = ("telescoped", "score") if name == "multiworker" else ALL
+    print(json.dumps(fits(strategy, names)), flush=True)
     if name == "mirrored":
         return
     if json.loads(os.environ["TF_CONFIG"])["task"]["index"]:
         os._exit(9)  # As if killed, while the other goes on.
     try:
-        fits(strategy)
+        fits(strategy, names)
     except UserError as error:
         print(error)
 

@@ -3,9 +3,9 @@
 import numpy as np
 
 from assignment.lattice.stencil import offsets, weight_pixels, weight_sizes
-from assignment.reporting.results import fit_name, save_fit
+from assignment.results import fit_name, save_fit
 
-SIZE = 6
+SIZE = (6, 6)
 CEILING = 20.0
 
 
@@ -22,7 +22,14 @@ def record(estimator="nce", variant="telescoped", weights="shared", connectivity
         "seed": 0,
         "steps": 30,
         "seconds": 1.25,
-        "dataset": {"name": "mnist", "source": "made up", "images": 100, "sha256": "0" * 64, "fallback": False},
+        "dataset": {
+            "name": "mnist",
+            "source": "made up",
+            "images": 100,
+            "test_images": 50,
+            "sha256": "0" * 64,
+            "fallback": False,
+        },
         "noise": None if estimator in ("ml", "sm") else "per-pixel Gaussian",
         "log_partition": {
             "estimate": learned if estimator == "nce" else None,
@@ -41,45 +48,46 @@ def record(estimator="nce", variant="telescoped", weights="shared", connectivity
     return facts | more
 
 
-def arrays(estimator="nce", variant="telescoped", weights="shared", connectivity=4, seed=0):
-    """The arrays of a fit of 6×6 images."""
+def arrays(estimator="nce", variant="telescoped", weights="shared", connectivity=4, seed=0, size=SIZE):
+    """The arrays of a fit."""
     random = np.random.default_rng(seed)
-    rows, cols = weight_pixels(connectivity, SIZE, SIZE)
-    sizes = weight_sizes(connectivity, SIZE, SIZE)
+    rows, cols = weight_pixels(connectivity, *size)
+    sizes = weight_sizes(connectivity, *size)
     stencil = np.array([4.5, -1.0, -1.1, 0.4, 0.1])[: len(sizes)]
     entries = np.repeat(stencil, sizes)
     off = rows != cols
-    image = (SIZE, SIZE)
     found = {
-        "mean": random.random(image),
+        "mean": random.random(size),
         "rows": np.concatenate([rows, cols[off]]),
         "cols": np.concatenate([cols, rows[off]]),
         "values": np.concatenate([entries, entries[off]]),
         "log_partition": np.float64(-5.0 if estimator == "nce" else np.nan),
-        "samples": random.standard_normal((20, *image)),
-        "data": random.standard_normal((20, *image)),
+        "samples": random.standard_normal((20, *size)),
+        "data": random.standard_normal((20, *size)),
         "loss": np.exp(-np.arange(30) / 10),
-        "covariance_pixel": np.array([2, 3]),
-        "covariance_fitted": random.standard_normal(image),
-        "covariance_empirical": random.standard_normal(image),
-        "conditional_log_likelihood": random.standard_normal(image),
+        "covariance_pixel": np.array(size) // 2,
+        "covariance_fitted": random.standard_normal(size),
+        "covariance_empirical": random.standard_normal(size),
+        "conditional_log_likelihood": random.standard_normal(size),
         "test_log_likelihood": random.standard_normal(50) + connectivity,
-        "diagonal": np.float64(stencil[0]) if weights == "shared" else random.random(image),
-        "couplings": stencil[1:] if weights == "shared" else random.standard_normal((len(sizes) - 1, *image)),
+        "diagonal": np.float64(stencil[0]) if weights == "shared" else random.random(size),
+        "couplings": stencil[1:] if weights == "shared" else random.standard_normal((len(sizes) - 1, *size)),
     }
     if estimator == "nce":
-        found |= _learned(random) | (_stages(random, image) if variant == "telescoped" else _by_step(random))
+        found |= _learned(random) | (_stages(random, size) if variant == "telescoped" else {})
     if estimator in ("cnce", "sm"):
         found |= {"epsilon": np.geomspace(0.01, 1, 5), "epsilon_loss": random.random(5)}
         found["epsilon_held_out"] = CEILING - random.random(5)
     return found
 
 
-def write_fit(root, part="nce", estimator="nce", variant="telescoped", weights="shared", connectivity=4, **more):
+def write_fit(
+    root, part="nce", estimator="nce", variant="telescoped", weights="shared", connectivity=4, size=SIZE, **more
+):
     """Saves a fit in the folder of its part within `root`; returns it."""
     name = fit_name(estimator, variant, weights, connectivity)
     facts = record(estimator, variant, weights, connectivity, part, **more)
-    return save_fit(root / part, name, facts, arrays(estimator, variant, weights, connectivity))
+    return save_fit(root / part, name, facts, arrays(estimator, variant, weights, connectivity, size=size))
 
 
 def _learned(random):
@@ -92,15 +100,7 @@ def _learned(random):
     }
 
 
-def _by_step(random):
-    return {
-        "log_ratio_steps": np.array([0, 10, 29]),
-        "data_log_ratio_by_step": random.standard_normal((3, 100)) + 20,
-        "noise_log_ratio_by_step": random.standard_normal((3, 100)) - 20,
-    }
-
-
-def _stages(random, image):
+def _stages(random, size):
     return {
         "stage_learned": np.linspace(-9, -5, 8),
         "stage_standard_error": np.linspace(0, 0.08, 8),
@@ -108,6 +108,6 @@ def _stages(random, image):
         "stage_spread": random.random(7) + 0.5,
         "stage_overlap": random.random(7),
         "stage_held_out": CEILING - np.exp(-np.arange(8.0)),
-        "stage_samples": random.standard_normal((4, *image)),
+        "stage_samples": random.standard_normal((4, *size)),
         "stage_samples_at": np.array([0, 2, 4, 7]),
     }

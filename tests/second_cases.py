@@ -1,14 +1,13 @@
-"""Lattices and images for the tests of conditional NCE and score matching."""
+"""Lattices and images for the tests of the second estimators, and what they are held against, dense and in float64."""
 
 import functools
 
 import numpy as np
 import tensorflow as tf
 
-from assignment.batches import second_moments
 from assignment.data import load_images
-from assignment.estimators.maximum_likelihood import fisher_scoring
-from assignment.lattice.information import pool_moments
+from assignment.fits.maximum_likelihood import maximise
+from assignment.lattice.information import data_moments, double, mean_log_likelihood
 from assignment.lattice.precision import StencilPrecision
 
 FAMILIES = [(c, w) for c in (4, 8) for w in ("shared", "per_edge")]
@@ -36,20 +35,51 @@ def images_like(layer, count=7, seed=3):
     return tf.random.stateless_normal([count, layer.height, layer.width], [seed, 0], dtype=layer.dtype)
 
 
-def diagonal_start(connectivity, weights, images):
-    """A float32 layer with the images' variances, and the images' moments."""
-    layer = StencilPrecision(connectivity, weights)
-    layer.build(images.shape)
-    moments, diagonal = pool_moments(layer, second_moments(images)), layer.group_sizes[0]
-    theta = np.zeros(layer.theta.shape)
-    theta[:diagonal] = layer.pixels / diagonal / moments[:diagonal]
-    layer.assign_theta(theta)
-    return layer, moments
+def start(connectivity, weights, images):
+    return StencilPrecision(connectivity, weights).match_variances(images)
 
 
-def maximum_likelihood(connectivity, weights, images):
-    layer = StencilPrecision(connectivity, weights, dtype="float64")
-    layer.build(images.shape)
-    start, moments = diagonal_start(connectivity, weights, images)
-    layer.assign_theta(start.theta.numpy())
-    return fisher_scoring(layer, moments)[-1]
+@functools.cache
+def best_likelihood(connectivity, weights):
+    """Of the digits, in nats per image."""
+    layer = start(connectivity, weights, digits())
+    return maximise(layer, data_moments(layer, [digits()]), double(layer))[1][-1]
+
+
+def likelihood(layer):
+    """Of the digits, in nats per image, with the exact log Z."""
+    return mean_log_likelihood(layer, data_moments(layer, [digits()]))
+
+
+def covariance(layer):
+    return np.linalg.inv(layer.to_dense().numpy().astype(np.float64))
+
+
+def second_moments(images):
+    flat = np.reshape(images, [len(images), -1]).astype(np.float64)
+    return flat.T @ flat / len(flat)
+
+
+def directions(layer):
+    """A_k = ∂Λ/∂θ_k, [P, D, D]."""
+    return np.array([layer.operator(unit).to_dense() for unit in np.eye(layer.theta.shape[0])])
+
+
+def fisher_information(layer):
+    """F_kl = ½ tr(ΣA_kΣA_l), [P, P]."""
+    products = covariance(layer) @ directions(layer)
+    return 0.5 * np.einsum("kij,lji->kl", products, products)
+
+
+def score_matching_quadratic(layer, second_moments, weight):
+    """(K, b) of the objective ½θᵀKθ − b·θ = ½E‖M^½Λx‖² − tr(MΛ), with M = `weight`."""
+    stack = directions(layer)
+    half = np.einsum("kij,jm->kim", stack, second_moments)
+    return np.einsum("kim,lmj,ji->kl", half, stack, weight, optimize=True), np.einsum("kij,ji->k", stack, weight)
+
+
+def gradient(objective, layer, x, seed=(1, 2)):
+    """(loss, its gradient in θ) on images x."""
+    with tf.GradientTape() as tape:
+        loss = objective.loss(layer, x, seed)
+    return float(loss), tape.gradient(loss, layer.theta.value).numpy()

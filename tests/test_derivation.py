@@ -1,4 +1,4 @@
-"""The hand-out's formulas, corrected: each against autodiff, against finite differences, and at D = 784."""
+"""The exercise's formulas, corrected: each against autodiff, against finite differences, and at D = 784."""
 
 import json
 import math
@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from assignment import derivation
-from assignment.estimators.nce import nce_loss, undecided_loss
+from assignment.derivation import formulas
+from assignment.derivation.errata import Example, errata, example, record
 from assignment.lattice.information import expected_moments
 from assignment.lattice.precision import StencilPrecision
-from assignment.slips import Example, example, record, slips
+from assignment.objectives.nce import nce_loss
 
 VARIANTS = [(4, "shared"), (8, "shared"), (4, "per_edge"), (8, "per_edge")]
 DIFFERENCES = dict(rtol=1e-7, atol=1e-8)  # central differences in float64, h = 1e-5
@@ -26,15 +26,15 @@ def problem(request):
 
 def forms(log_w, nu):
     names = "objective", "objective_noise_factored", "objective_model_factored"
-    return [float(getattr(derivation, name)(*log_w, nu)) for name in names]
+    return [float(getattr(formulas, name)(*log_w, nu)) for name in names]
 
 
 def moments(e):
-    return [derivation.quadratic_derivatives(x, e.derivative) for x in (e.data, e.noise)]
+    return [formulas.quadratic_derivatives(x, e.derivative) for x in (e.data, e.noise)]
 
 
 def definition(e, theta, c=None):
-    return derivation.objective_by_definition(e.data, e.noise, e.precision(theta), e.noise_precision, e.nu, c)
+    return formulas.objective_by_definition(e.data, e.noise, e.precision(theta), e.noise_precision, e.nu, c)
 
 
 def golden():
@@ -44,15 +44,15 @@ def golden():
     layer.assign_theta([2.0, 0.0, 0.0])
     data, noise = [0.0, 1.0, 2.0], [0.0, -1.0, 3.0, 0.5, -0.5, 1.5]
     columns = [tf.constant(x, tf.float64)[:, None] for x in (data, noise)]
-    return Example(layer, derivation.layer_derivative(layer), *columns, tf.ones([1, 1], tf.float64), nu=2.0)
+    return Example(layer, formulas.layer_derivative(layer), *columns, tf.ones([1, 1], tf.float64), nu=2.0)
 
 
 def test_golden_value():
     e = golden()
     log_w = e.log_weights(e.theta)
     np.testing.assert_allclose([*forms(log_w, e.nu), definition(e, e.theta)], -2.1995960888, atol=5e-11)
-    traces = derivation.trace_derivatives(e.precision(e.theta), e.derivative)
-    gradient = derivation.gradient(*log_w, *moments(e), traces, e.nu)
+    traces = formulas.trace_derivatives(e.precision(e.theta), e.derivative)
+    gradient = formulas.gradient(*log_w, *moments(e), traces, e.nu)
     np.testing.assert_allclose(gradient, [-0.5179196978, 0, 0], atol=5e-11)
 
 
@@ -60,7 +60,7 @@ def test_golden_value():
 @pytest.mark.parametrize("c", [None, -3.0])
 def test_the_forms_of_the_objective_are_one_number(problem, nu, c):
     precision, noise_precision = problem.precision(problem.theta), problem.noise_precision
-    log_w = [derivation.log_weight(x, precision, noise_precision, c) for x in (problem.data, problem.noise)]
+    log_w = [formulas.log_weight(x, precision, noise_precision, c) for x in (problem.data, problem.noise)]
     expected = definition(problem._replace(nu=nu), problem.theta, c)
     np.testing.assert_allclose(forms(log_w, nu), expected, **EXACT)
     np.testing.assert_allclose(nce_loss(-log_w[0], -log_w[1], nu), -expected, **EXACT)
@@ -68,23 +68,23 @@ def test_the_forms_of_the_objective_are_one_number(problem, nu, c):
 
 def test_the_posteriors_of_both_classes_add_up_to_one(problem):
     args = problem.data, problem.precision(problem.theta), problem.noise_precision, problem.nu
-    np.testing.assert_allclose(sum(np.exp(derivation.log_posterior(z, *args)) for z in (0, 1)), 1, **EXACT)
+    np.testing.assert_allclose(sum(np.exp(formulas.log_posterior(z, *args)) for z in (0, 1)), 1, **EXACT)
 
 
 def test_an_undecided_classifier_knows_only_the_odds(problem):
     flat = [tf.zeros([5], tf.float64), tf.zeros([9], tf.float64)]
-    np.testing.assert_allclose(forms(flat, 0.3), -undecided_loss(0.3), **EXACT)
+    np.testing.assert_allclose(forms(flat, 0.3), -math.log1p(0.3) - 0.3 * math.log1p(1 / 0.3), **EXACT)
 
 
 def test_gradient_of_the_normalised_model(problem):
     theta = problem.theta
-    traces = derivation.trace_derivatives(problem.precision(theta), problem.derivative)
-    gradient = derivation.gradient(*problem.log_weights(theta), *moments(problem), traces, problem.nu)
+    traces = formulas.trace_derivatives(problem.precision(theta), problem.derivative)
+    gradient = formulas.gradient(*problem.log_weights(theta), *moments(problem), traces, problem.nu)
     with tf.GradientTape() as tape:
         tape.watch(theta)
-        objective = derivation.objective(*problem.log_weights(theta), problem.nu)
+        objective = formulas.objective(*problem.log_weights(theta), problem.nu)
     np.testing.assert_allclose(gradient, tape.gradient(objective, theta), **EXACT)
-    differences = derivation.central_differences(lambda t: definition(problem, t), theta)
+    differences = formulas.central_differences(lambda t: definition(problem, t), theta)
     np.testing.assert_allclose(gradient, differences, **DIFFERENCES)
 
 
@@ -93,19 +93,19 @@ def test_gradient_with_a_free_constant_and_concavity(problem):
 
     def log_weights(t):
         precisions = problem.precision(t[:-1]), problem.noise_precision
-        return [derivation.log_weight(x, *precisions, t[-1]) for x in (problem.data, problem.noise)]
+        return [formulas.log_weight(x, *precisions, t[-1]) for x in (problem.data, problem.noise)]
 
     with tf.GradientTape(persistent=True) as outer:
         outer.watch(theta_and_c)
         with tf.GradientTape() as tape:
             tape.watch(theta_and_c)
-            objective = derivation.objective(*log_weights(theta_and_c), problem.nu)
+            objective = formulas.objective(*log_weights(theta_and_c), problem.nu)
         automatic = tape.gradient(objective, theta_and_c)
     hessian = outer.jacobian(automatic, theta_and_c, experimental_use_pfor=False) if problem.layer.shared else None
-    by_theta, by_c = derivation.gradient_free(*log_weights(theta_and_c), *moments(problem), problem.nu)
+    by_theta, by_c = formulas.gradient_free(*log_weights(theta_and_c), *moments(problem), problem.nu)
     gradient = tf.concat([by_theta, [by_c]], axis=0)
     np.testing.assert_allclose(gradient, automatic, **EXACT)
-    differences = derivation.central_differences(lambda t: definition(problem, t[:-1], t[-1]), theta_and_c)
+    differences = formulas.central_differences(lambda t: definition(problem, t[:-1], t[-1]), theta_and_c)
     np.testing.assert_allclose(gradient, differences, **DIFFERENCES)
     assert hessian is None or np.linalg.eigvalsh(hessian).max() < 0
 
@@ -126,49 +126,47 @@ def test_the_derivative_follows_a_precision_that_is_not_linear():
         return tf.linalg.diag(tf.exp(theta)) + theta[0] * theta[1]
 
     theta = tf.constant([0.3, -0.2, 1.1], tf.float64)
-    differences = derivation.central_differences(assemble, theta)
-    np.testing.assert_allclose(derivation.precision_derivative(assemble, theta), differences, **DIFFERENCES)
+    differences = formulas.central_differences(assemble, theta)
+    np.testing.assert_allclose(formulas.precision_derivative(assemble, theta), differences, **DIFFERENCES)
 
 
 def test_moments_and_traces_are_those_of_the_layer(problem):
     layer, theta = problem.layer, problem.theta
     images = tf.reshape(problem.data, [-1, 2, 3])
     np.testing.assert_allclose(moments(problem)[0], layer.quadratic_moments(images), **EXACT)
-    traces = derivation.trace_derivatives(problem.precision(theta), problem.derivative)
+    traces = formulas.trace_derivatives(problem.precision(theta), problem.derivative)
     np.testing.assert_allclose(traces, expected_moments(layer), rtol=1e-10)
-    of_log_det = derivation.central_differences(lambda t: derivation.log_determinant(problem.precision(t)), theta)
+    of_log_det = formulas.central_differences(lambda t: formulas.log_determinant(problem.precision(t)), theta)
     np.testing.assert_allclose(traces, of_log_det, **DIFFERENCES)
 
 
 def test_an_indefinite_precision_has_no_log_determinant():
-    assert math.isnan(derivation.log_determinant(tf.constant([[1.0, 2.0], [2.0, 1.0]], tf.float64)))
+    assert math.isnan(formulas.log_determinant(tf.constant([[1.0, 2.0], [2.0, 1.0]], tf.float64)))
 
 
 def test_the_remark_on_the_covariance(problem):
     precision, derivative = problem.precision(problem.theta), problem.derivative
-    of_sigma = derivation.covariance_derivative(precision, derivative)
-    differences = derivation.central_differences(lambda t: tf.linalg.inv(problem.precision(t)), problem.theta)
+    of_sigma = formulas.covariance_derivative(precision, derivative)
+    differences = formulas.central_differences(lambda t: tf.linalg.inv(problem.precision(t)), problem.theta)
     np.testing.assert_allclose(of_sigma, differences, **DIFFERENCES)
-    back, sigma_times = derivation.derivative_from_covariance(precision, of_sigma)
+    back, sigma_times = formulas.derivative_from_covariance(precision, of_sigma)
     np.testing.assert_allclose(back, derivative, **EXACT)
     np.testing.assert_allclose(sigma_times, tf.einsum("ij,jlk->ilk", tf.linalg.inv(precision), derivative), **EXACT)
 
 
 def test_no_matrix_has_sigma_times_the_derivative_as_its_derivative(problem):
     precision = problem.precision(problem.theta)
-    curl = derivation.curl(precision, problem.derivative)
+    curl = formulas.curl(precision, problem.derivative)
 
     def products(theta):
         return tf.einsum("ij,jlk->kil", tf.linalg.inv(problem.precision(theta)), problem.derivative)
 
-    mixed = tf.transpose(derivation.central_differences(products, problem.theta), [0, 3, 1, 2])
+    mixed = tf.transpose(formulas.central_differences(products, problem.theta), [0, 3, 1, 2])
     np.testing.assert_allclose(curl, mixed - tf.transpose(mixed, [1, 0, 2, 3]), **DIFFERENCES)
     np.testing.assert_allclose(tf.linalg.trace(curl), 0, atol=1e-14)
     commutes = (problem.layer.connectivity, problem.layer.weighting) == (4, "shared")
     assert (np.abs(curl).max() < 1e-14) == commutes
-    logarithms = derivation.central_differences(
-        lambda t: derivation.matrix_logarithm(problem.precision(t)), problem.theta
-    )
+    logarithms = formulas.central_differences(lambda t: formulas.matrix_logarithm(problem.precision(t)), problem.theta)
     product = tf.transpose(products(problem.theta), [1, 2, 0])
     assert np.allclose(product, logarithms, **DIFFERENCES) == commutes
     np.testing.assert_allclose(np.trace(product), np.trace(logarithms), **DIFFERENCES)
@@ -179,12 +177,12 @@ def test_log_weights_of_any_size_stay_finite(size):
     log_w = tf.constant([-size, -1.0, 0.0, size], tf.float64)
     expected = -np.logaddexp(0, math.log(2) + log_w).mean() - 2 * np.logaddexp(0, -math.log(2) - log_w).mean()
     np.testing.assert_allclose(forms([log_w, log_w], 2.0), expected, rtol=1e-12)
-    gradients = derivation.gradient_free(log_w, log_w, tf.ones([4, 1], tf.float64), tf.ones([4, 1], tf.float64), 2.0)
+    gradients = formulas.gradient_free(log_w, log_w, tf.ones([4, 1], tf.float64), tf.ones([4, 1], tf.float64), 2.0)
     assert np.isfinite(np.concatenate([gradients[0], [gradients[1]]])).all()
 
 
 @pytest.mark.parametrize("noise_precision", [1.0, 3.5])  # w overflows; the classes overlap
-def test_all_of_it_at_the_size_of_the_hand_out(noise_precision):
+def test_all_of_it_at_the_size_of_the_exercise(noise_precision):
     e = example(28, 28, noise_precision=noise_precision)
     theta = e.theta
     log_w = e.log_weights(theta)
@@ -193,23 +191,23 @@ def test_all_of_it_at_the_size_of_the_hand_out(noise_precision):
     np.testing.assert_allclose(forms(log_w, e.nu), objective, rtol=1e-10, atol=1e-11)
     images = [tf.reshape(x, [-1, 28, 28]) for x in (e.data, e.noise)]
     by_layer = [e.layer.quadratic_moments(x) for x in images]
-    gradient = derivation.gradient(*log_w, *by_layer, expected_moments(e.layer), e.nu)
+    gradient = formulas.gradient(*log_w, *by_layer, expected_moments(e.layer), e.nu)
     with tf.GradientTape() as tape:
         tape.watch(theta)
-        objective = derivation.objective(*e.log_weights(theta), e.nu)
+        objective = formulas.objective(*e.log_weights(theta), e.nu)
     np.testing.assert_allclose(gradient, tape.gradient(objective, theta), rtol=1e-9, atol=1e-12)
-    differences = derivation.central_differences(lambda t: definition(e, t), theta)
+    differences = formulas.central_differences(lambda t: definition(e, t), theta)
     np.testing.assert_allclose(gradient, differences, rtol=1e-6, atol=1e-6)
 
 
 def test_central_differences_are_exact_for_a_quadratic():
     theta = tf.constant([1.0, -2.0], tf.float64)
-    differences = derivation.central_differences(lambda t: tf.stack([t[0] * t[1], t[1] ** 2]), theta)
+    differences = formulas.central_differences(lambda t: tf.stack([t[0] * t[1], t[1] ** 2]), theta)
     np.testing.assert_allclose(differences, [[-2, 1], [0, -4]], atol=1e-9)
 
 
-def test_every_slip_is_one_and_every_correction_is_right():
-    rows = slips()
+def test_every_error_is_one_and_every_correction_is_right():
+    rows = errata()
     assert len(rows) == 12
     for row in rows:
         assert row.ours < (1e-8 if row.reference.startswith("finite") else 1e-13), row

@@ -1,4 +1,4 @@
-"""Fits shared by several replicas: the same result as by one, and a clear end where a worker is missing."""
+"""Fits shared by several replicas: each works on its share, and a clear end comes where a worker is missing."""
 
 import json
 import os
@@ -12,8 +12,9 @@ import pytest
 import tensorflow as tf
 from distributed_fits import fits
 
-from assignment.distribution import PIECES, draw_pieces, is_chief, make_strategy, piece_bounds, share, shareable
 from assignment.errors import UserError
+from assignment.training import replicas, step
+from assignment.training.replicas import check_shares, is_chief, make_strategy, mean_gradient
 
 TESTS = Path(__file__).parent
 ADDRESSES = ["localhost:1", "localhost:2"]
@@ -38,38 +39,52 @@ def free_addresses(count):
 
 
 def assert_same(found, expected):
-    for name, values in expected.items():
-        np.testing.assert_allclose(found[name], values, rtol=2e-4, atol=2e-4, err_msg=name)
+    assert {"telescoped", "score"} <= set(found)
+    for name, values in found.items():
+        np.testing.assert_allclose(values, expected[name], rtol=2e-4, atol=2e-4, err_msg=name)
+
+
+def two_shares(strategy, gradient, x, seed):
+    """What two replicas make of a minibatch: the mean over two halves, each with the seed that its number folds."""
+    size = x.shape[0] // 2
+    shares = [
+        gradient(x[k * size : (k + 1) * size], tf.random.experimental.stateless_fold_in(seed, k)) for k in range(2)
+    ]
+    return (shares[0] + shares[1]) / 2
 
 
 @pytest.fixture(scope="module")
-def alone():
-    return fits(None)
+def averaged():
+    """The fits of one process that averages two shares."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(step, "mean_gradient", two_shares)
+        return fits(None)
 
 
 @pytest.mark.slow
-def test_two_workers_give_the_result_of_one_process_and_the_death_of_one_is_noticed(alone):
+def test_two_workers_average_their_shares_and_the_death_of_one_is_noticed(averaged):
     addresses = free_addresses(2)
     workers = [start("multiworker", config=cluster(index, addresses)) for index in (0, 1)]
-    (first, errors), (second, _) = (worker.communicate(timeout=120) for worker in workers)
+    (first, errors), (second, _) = (worker.communicate(timeout=300) for worker in workers)
     result, *words = first.splitlines()
     assert words == ["another worker died or left before the fit was done; start all workers again"], errors[-2000:]
     assert json.loads(result) == json.loads(second)
-    assert_same(json.loads(result), alone)
+    assert_same(json.loads(result), averaged)
 
 
 @pytest.mark.slow
-def test_two_replicas_in_one_process_give_the_result_of_one(alone):
-    output, errors = start("mirrored").communicate(timeout=120)
+def test_two_replicas_in_one_process_average_their_shares(averaged):
+    output, errors = start("mirrored").communicate(timeout=300)
     assert output, errors[-2000:]
-    assert_same(json.loads(output), alone)
+    assert_same(json.loads(output), averaged)
 
 
 def test_a_worker_that_never_comes_is_not_waited_for_for_ever(monkeypatch):
     addresses = free_addresses(2)
     monkeypatch.setenv("TF_CONFIG", json.dumps(cluster(0, addresses)))
+    monkeypatch.setattr(replicas, "PATIENCE", 0.5)
     with pytest.raises(UserError, match=f"no answer from the workers {addresses[1]} of TF_CONFIG within 0.5 s"):
-        make_strategy("multiworker", patience=0.5)
+        make_strategy("multiworker")
 
 
 def test_a_port_that_is_taken_is_said_to_be(monkeypatch):
@@ -77,7 +92,7 @@ def test_a_port_that_is_taken_is_said_to_be(monkeypatch):
         address = f"localhost:{taken.getsockname()[1]}"
         monkeypatch.setenv("TF_CONFIG", json.dumps(cluster(0, [address, *free_addresses(1)])))
         with pytest.raises(UserError, match=f"cannot listen at {address}"):
-            make_strategy("multiworker", patience=0.5)
+            make_strategy("multiworker")
 
 
 @pytest.mark.parametrize(
@@ -105,25 +120,17 @@ def test_without_a_strategy_this_process_is_the_chief():
     assert make_strategy("none") is None and is_chief(None)
 
 
-def test_a_share_is_the_whole_where_there_is_one_replica():
-    x = tf.range(5)
-    assert share(x) is x
+def test_without_a_strategy_the_gradient_is_that_of_the_whole_minibatch():
+    x, seed = tf.range(6.0)[:, None, None], tf.constant([1, 2])
+    seen = mean_gradient(None, lambda x, seed: (x, seed), x, seed)
+    assert seen[0] is x and seen[1] is seed
 
 
-@pytest.mark.parametrize("size", [1, 3, 4, 10])
-def test_pieces_cover_a_minibatch_and_have_seeds_of_their_own(size):
-    seeds = []
+def test_every_replica_needs_an_image():
+    class Three:
+        num_replicas_in_sync = 3
 
-    def sample(count, seed):
-        seeds.append(tuple(seed.numpy()))
-        return tf.fill([count], len(seeds))
-
-    counts = np.diff(piece_bounds(size))
-    drawn = draw_pieces(sample, counts, tf.constant([0, 1]))
-    assert counts.sum() == size and counts.max() - counts.min() <= 1
-    np.testing.assert_array_equal(drawn, np.repeat(np.arange(1, PIECES + 1), counts))
-    assert len(set(seeds)) == PIECES
-
-
-def test_batch_sizes_that_can_be_shared():
-    assert [shareable(n) for n in (0, 1, 3, 4, 7, 512)] == [1, 1, 3, 4, 4, 512]
+    check_shares(Three(), 3)
+    check_shares(None, 1)
+    with pytest.raises(ValueError, match="batch_size must be at least the number of replicas, 3, not 2"):
+        check_shares(Three(), 2)

@@ -1,4 +1,4 @@
-"""The training step: it stays positive definite, respects its reach, and fails loudly."""
+"""The training step and the loop: Λ stays positive definite, steps respect their reach, and failures are loud."""
 
 import keras
 import numpy as np
@@ -6,10 +6,22 @@ import pytest
 import tensorflow as tf
 from conftest import random_layer
 
-from assignment.batches import ArrayImages
-from assignment.fit import Trainer, fit
+from assignment.fits.fixed_nce import fit
 from assignment.lattice.gaussian import LatticeGaussian
 from assignment.lattice.precision import StencilPrecision
+from assignment.objectives.maximum_likelihood import MaximumLikelihood
+from assignment.objectives.nce import NCE
+from assignment.objectives.noise import DiagonalNoise
+from assignment.objectives.telescoped_nce import MovingNoise, TelescopedNCE
+from assignment.training.schedule import OPTIMIZERS
+from assignment.training.step import Step
+from assignment.training.whitening import whitening_matrix
+
+X = np.random.default_rng(0).standard_normal((64, 4, 4)).astype(np.float32)
+
+
+def small(connectivity=4, weights="shared", size=(4, 4)):
+    return random_layer(connectivity, weights, *size, dtype="float32")
 
 
 class Pull:
@@ -17,8 +29,8 @@ class Pull:
 
     trainable_variables = ()
 
-    def __init__(self, target):
-        self.target = tf.constant(target, tf.float32)
+    def __init__(self, target=0.0):
+        self.target = target
 
     def loss(self, model, x, seed):
         return tf.reduce_sum((model.precision.theta.value - self.target) ** 2)
@@ -29,173 +41,151 @@ class Hopeless(Pull):
         return super().loss(model, x, seed) * np.nan
 
 
-def test_momentum_at_the_border_with_a_vanished_gradient_ends():
-    """Where the loss is flat and the optimizer still presses outwards, the step is given up, not tried for ever."""
-    layer = random_layer(4, "shared", 4, 4, dtype="float32")
-    trainer = Trainer(layer, Pull(np.zeros(3)), "sgd")
-    before = trainer.phi.numpy()
-    outwards = tf.constant([-100.0, 0.0, 0.0])
-    trainer.reach.assign(1e6)
-    tf.function(trainer._move)(tf.constant(before), outwards, tf.zeros(3))
-    assert np.isfinite(layer.theta).all() and layer.operator().positive_definite()
+def walk(step, count=1, reach=1.0, rate=0.3):
+    """θ after each of so many steps."""
+    x = np.zeros((count, 2, step.layer.height, step.layer.width), np.float32)
+    seeds = tf.constant([[0, k] for k in range(count)])
+    return step.run(x, seeds, tf.fill([count], reach), tf.fill([count], rate), tf.constant(count))[1].numpy()
 
 
 @pytest.mark.parametrize("weights", ["shared", "per_edge"])
-@pytest.mark.parametrize("optimizer", ["sgd", "rmsprop", "adam"])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_every_step_ends_positive_definite(weights, optimizer):
-    layer = random_layer(8, weights, 4, 4, dtype="float32")
-    target = -np.ones(layer.theta.shape)  # Minus the identity, and worse.
-    trainer = Trainer(layer, Pull(target), optimizer, reach=1.0, learning_rate=0.3)
-    for step in range(40):
-        trainer.step(np.zeros((2, 4, 4), np.float32), tf.constant([0, step]))
-        assert np.linalg.eigvalsh(layer.to_dense().numpy().astype(np.float64))[0] > 0
-    assert int(trainer.halvings) > 0
+    layer = small(8, weights)
+    step = Step(layer, Pull(-1.0), optimizer)  # Minus the identity, and worse
+    for theta in walk(step, 6):
+        assert np.linalg.eigvalsh(layer.operator(theta.astype(np.float64)).to_dense())[0] > 0
+    assert int(step.halvings) > 0
+
+
+def test_momentum_at_the_border_with_a_vanished_gradient_ends():
+    """Where the loss is flat and the optimizer still presses outwards, the step is given up, not tried for ever."""
+    layer = small()
+    step = Step(layer, Pull(), "sgd")
+    before = step.phi.numpy()
+    tf.function(step._move)(tf.constant(before), tf.constant([-100.0, 0, 0]), tf.zeros(3), tf.constant(1e6))
+    assert np.isfinite(layer.theta).all() and layer.operator().positive_definite()
 
 
 def test_no_step_is_longer_than_its_reach():
-    layer = random_layer(4, "per_edge", 4, 4, dtype="float32")
-    trainer = Trainer(layer, Pull(np.full(layer.theta.shape, 5.0)), "sgd", reach=0.01, learning_rate=100.0)
-    trainer.step(np.zeros((2, 4, 4), np.float32), tf.constant([0, 0]))
-    assert trainer.spread() == pytest.approx(0.01, rel=1e-4)
+    step = Step(small(4, "per_edge"), Pull(5.0), "sgd")
+    walk(step, reach=0.01, rate=100.0)
+    assert step.spread() == pytest.approx(0.01, rel=1e-4)
 
 
-def test_whitened_coordinates_measure_the_spread_of_the_log_ratio():
-    from assignment.lattice.information import fisher_information
+@pytest.mark.parametrize("weights", ["shared", "per_edge"])
+def test_gradient_descent_in_whitened_coordinates(weights):
+    """SGD, which knows no axes, moves θ by −rate·GᵀG∇J, and ‖φ‖ is the length of G⁻ᵀ(θ − θ₀)."""
+    layer = small(8, weights, (3, 4))
+    start = layer.theta.numpy().astype(np.float64)
+    root = whitening_matrix(layer)[1]
+    step = Step(layer, Pull(), "sgd")
+    moved = walk(step, rate=0.001)[0] - start
+    phi = -0.001 * root.product(2 * start)
+    np.testing.assert_allclose(moved, root.transposed_product(phi), rtol=1e-3, atol=1e-6)
+    assert step.spread() == pytest.approx(np.linalg.norm(phi), rel=1e-3)
 
-    layer = random_layer(4, "per_edge", 5, 4, dtype="float32")
-    noise = LatticeGaussian(random_layer(4, "per_edge", 5, 4).operator())
-    trainer = Trainer(layer, Pull(layer.theta.numpy() * 1.2), "sgd", reach=0.5, learning_rate=10.0)
-    trainer.centre(np.linalg.cholesky(fisher_information(layer)))
-    before = layer.theta.numpy()
-    trainer.step(np.zeros((2, 5, 4), np.float32), tf.constant([0, 0]))
-    x = noise.sample(20_000, seed=3)
-    ratio = -0.5 * np.tensordot(layer.quadratic_moments(tf.cast(x, tf.float32)), layer.theta.numpy() - before, 1)
-    assert trainer.spread() == pytest.approx(0.5, rel=1e-3)
-    assert ratio.std() == pytest.approx(0.5, rel=0.05)
+
+def test_the_constant_moves_with_the_weights_as_log_z_does():
+    """c = c₀ + E[s]·(θ − θ₀) + φ_c: the tangent of log Z, so that the classifier starts without an offset."""
+    layer = small(4, "per_edge", (5, 4))
+    step = Step(layer, TelescopedNCE(MovingNoise(layer, 0.0)), "sgd")
+    x = LatticeGaussian(layer).sample(40_000, seed=1)
+    s = -0.5 * layer.quadratic_moments(x).numpy()
+    start = layer.theta.numpy()
+    lengths = (tf.constant([0.01]), tf.constant([0.5]))
+    moved = step.run(x[None, :10], tf.constant([[0, 0]]), *lengths, tf.constant(1))[1][0].numpy() - start
+    slope = s @ moved
+    error = slope.std() / 200
+    assert np.linalg.norm(moved) > 0
+    assert abs(float(step.extra[0]) - float(step._extra_phi[0]) - slope.mean()) < 4.5 * error
 
 
 def test_steps_together_are_the_same_steps_and_are_traced_once():
-    from assignment.estimators.nce import NCE
-    from assignment.estimators.noise import DiagonalNoise
-
     x = np.random.default_rng(0).standard_normal((5, 32, 4, 4)).astype(np.float32)
-    seeds, reaches = [[3, step] for step in range(5)], [0.5, 0.4, 0.3, 0.2, 0.1]
-    one, other = (
-        Trainer(random_layer(4, "per_edge", 4, 4, dtype="float32"), NCE(DiagonalNoise(np.ones((4, 4)))), "adam")
-        for _ in range(2)
-    )
-    first = one.steps(x, tf.constant(seeds), reaches, 3)
-    second = one.steps(np.roll(x, -3, axis=0), tf.constant(seeds[3:] + seeds[:3]), reaches[3:] + reaches[:3], 2)
-    found = [np.concatenate(parts) for parts in zip(first, second, strict=True)]
-    expected = []
-    for minibatch, seed, reach in zip(x, seeds, reaches, strict=True):
-        other.reach.assign(reach)
-        loss = other.step(minibatch, tf.constant(seed))
-        expected.append((loss, other.theta.numpy(), [other.extra[0].numpy()]))
-    for values, wanted in zip(found, zip(*expected, strict=True), strict=True):
-        np.testing.assert_array_equal(values, np.array(wanted))
-    assert len(set(found[0].tolist())) == 5 and one._steps.experimental_get_tracing_count() == 1
+    seeds, reaches, rates = np.array([[3, k] for k in range(5)]), np.linspace(0.5, 0.1, 5), np.full(5, 0.2)
+    one, other = (Step(small(4, "per_edge"), NCE(DiagonalNoise(np.ones((4, 4)))), "adam") for _ in range(2))
+
+    def made(step, steps, count):
+        given = (x[steps], seeds[steps], reaches[steps].astype(np.float32), rates[steps].astype(np.float32))
+        return [part.numpy() for part in step.run(*map(tf.constant, given), tf.constant(count))]
+
+    first, second = made(one, [0, 1, 2, 3, 4], 3), made(one, [3, 4, 0, 1, 2], 2)
+    alone = [made(other, [k], 1) for k in range(5)]
+    for found, more, expected in zip(first, second, zip(*alone, strict=True), strict=True):
+        np.testing.assert_array_equal(np.concatenate([found, more]), np.concatenate(expected))
+    assert len(set(first[0]) | set(second[0])) == 5
+    assert one.run.experimental_get_tracing_count() == 1
 
 
 def test_a_loss_that_is_not_finite_is_an_error_and_leaves_the_weights():
-    layer = random_layer(4, "shared", 4, 4, dtype="float32")
+    layer = StencilPrecision().match_variances(X)
     before = layer.theta.numpy()
     with pytest.raises(ArithmeticError, match="no longer finite"):
-        fit(layer, Hopeless(np.zeros(3)), np.ones((4, 4, 4), np.float32))
+        fit(layer, Hopeless(), X)
     np.testing.assert_array_equal(layer.theta, before)
 
 
-def test_minibatches_show_every_image_once_a_pass():
-    images = np.arange(10.0)[:, None, None]
-    batches = ArrayImages(images).minibatches(5, seed=0)
-    for _ in range(3):
-        assert sorted(np.ravel([next(batches), next(batches)])) == list(range(10))
-
-
 def test_the_same_seed_repeats_exactly_and_another_does_not():
-    x = np.random.default_rng(0).standard_normal((64, 4, 4)).astype(np.float32)
-    from assignment.estimators.nce import NCE
-
     fitted = []
     for seed in (0, 0, 1):
-        layer = StencilPrecision(4, "shared")
-        layer.build((4, 4))
-        noise = LatticeGaussian(random_layer(4, "shared", 4, 4, dtype="float32").operator())
-        fit(layer, NCE(noise, 1.0), x, epochs=2, batch_size=16, seed=seed)
+        layer = small()
+        noise = LatticeGaussian(small().operator())
+        fit(layer, NCE(noise), X, epochs=2, batch_size=16, seed=seed)
         fitted.append(layer.theta.numpy())
     np.testing.assert_array_equal(fitted[0], fitted[1])
     assert np.any(fitted[0] != fitted[2])
 
 
-def test_an_optimizer_instance_is_used_as_it_is():
-    layer = random_layer(4, "shared", 4, 4, dtype="float32")
-    optimizer = keras.optimizers.SGD(0.0)
-    before = layer.theta.numpy()
-    fit(layer, Pull(np.zeros(3)), np.ones((4, 4, 4), np.float32), optimizer, epochs=1)
-    np.testing.assert_array_equal(layer.theta, before)
+@pytest.mark.parametrize("start", [1.001, 1e6])
+def test_an_optimizer_instance_is_used_as_it_is_and_a_hopeless_start_is_replaced(start):
+    layer, optimizer = StencilPrecision().match_variances(X), keras.optimizers.SGD(0.0)
+    matched = layer.theta.numpy()
+    layer.assign_theta(start * matched)
+    fit(layer, Pull(), X, optimizer, epochs=1)
+    np.testing.assert_allclose(layer.theta, matched * (start if 1 <= start < 2 else 1), rtol=1e-6)
+    assert float(optimizer.learning_rate) == 0 and int(optimizer.iterations) == 1
 
 
-@pytest.mark.parametrize(
-    ("images", "words"),
-    [
-        (np.zeros((0, 4, 4)), "non-empty"),
-        (np.zeros((4, 4)), r"\[N, H, W\]"),
-        (np.zeros((2, 4, 4), np.uint8), "floating"),
-        (np.full((2, 4, 4), np.nan), "finite"),
-    ],
-)
-def test_bad_images(images, words):
-    layer = random_layer(4, "shared", 4, 4, dtype="float32")
-    with pytest.raises(ValueError, match=words):
-        fit(layer, Pull(np.zeros(3)), images)
-
-
-def test_unknown_optimizer():
-    layer = random_layer(4, "shared", 4, 4, dtype="float32")
-    with pytest.raises(ValueError, match="optimizer must be one of sgd, rmsprop, adam"):
-        fit(layer, Pull(np.zeros(3)), np.ones((4, 4, 4), np.float32), "adma")
-
-
-@pytest.mark.parametrize("optimizer", ["sgd", "rmsprop", "adam"])
-def test_a_settled_trainer_starts_anew_with_shorter_steps(optimizer):
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_a_step_that_forgets_starts_anew(optimizer):
     """The optimizer forgets its gradients and its count of steps, and takes the rate of a new one."""
-    layer = random_layer(4, "shared", 4, 4, dtype="float32")
-    images, seed, start = np.zeros((8, 4, 4), np.float32), tf.constant([0, 0]), layer.theta.numpy()
-    moves = []
-    for settled in (False, True):
+    layer = small()
+    start, moves = layer.theta.numpy(), []
+    for forgets in (False, True):
         layer.assign_theta(start)
-        trainer = Trainer(layer, Pull(np.zeros(3)), optimizer, reach=0.4 if settled else 0.04)
-        if settled:
-            for _ in range(3):
-                trainer.step(images, seed)
-            trainer.settle(0.04)
+        step = Step(layer, Pull(), optimizer)
+        if forgets:
+            walk(step, 3, reach=0.4)
+            step.forget()
             layer.assign_theta(start)
-            trainer.centre(np.eye(3, dtype=np.float32))
-        trainer.step(images, seed)
-        moves.append(layer.theta.numpy() - start)
-    np.testing.assert_array_equal(*moves)
-    assert 0.01 < np.linalg.norm(moves[0]) < 0.0401
+            step.centre()
+        moves.append(walk(step, reach=0.04, rate=0.02)[0] - start)
+    np.testing.assert_allclose(*moves, rtol=1e-6)
+    assert np.linalg.norm(moves[0]) > 1e-3
 
 
-def test_a_learning_rate_that_was_asked_for_stays():
-    trainer = Trainer(random_layer(4, "shared", 4, 4, dtype="float32"), Pull(np.zeros(3)), "adam", learning_rate=0.01)
-    trainer.settle(0.1)
-    assert float(trainer.optimizer.learning_rate) == pytest.approx(0.01)
+def test_a_mean_is_a_part_of_the_model():
+    """Images around a constant mean are fitted like those around zero, and judged so."""
+    images = LatticeGaussian(small()).sample(500, seed=1).numpy()
+    results = [
+        fit(LatticeGaussian(small(), mean=mean), MaximumLikelihood(), x, epochs=1, batch_size=100)
+        for mean, x in ((None, images), (np.full((4, 4), 3.0, np.float32), images + 3))
+    ]
+    np.testing.assert_allclose(results[1].model.precision.theta, results[0].model.precision.theta, rtol=1e-3)
+    assert results[1].suboptimality == pytest.approx(results[0].suboptimality, rel=0.05)
+    assert float(results[1].model.mean()[0, 0]) == 3
 
 
-@pytest.mark.parametrize("diagonal", [False, True])
-@pytest.mark.parametrize("turned", [False, True])
-def test_whitened_coordinates_keep_lengths_and_leave_gradient_descent_alone(diagonal, turned):
-    """‖φ‖² = (θ − θ₀)ᵀLLᵀ(θ − θ₀), and SGD, which knows no axes, goes down −(LLᵀ)⁻¹∇J."""
-    layer = random_layer(4, "per_edge", 3, 4, dtype="float32")
-    start = layer.theta.numpy().astype(np.float64)
-    dense = np.tril(np.random.default_rng(0).standard_normal((len(start), len(start))), -1) + 3 * np.eye(len(start))
-    dense = np.diag(np.linspace(1, 3, len(start))) if diagonal else dense
-    trainer = Trainer(layer, Pull(np.zeros(len(start))), keras.optimizers.SGD(0.001), diagonal=diagonal, turned=turned)
-    trainer.centre(np.diag(dense) if diagonal else dense)
-    trainer.step(np.zeros((8, 3, 4), np.float32), tf.constant([0, 0]))
-    moved = layer.theta.numpy() - start
-    expected = -0.001 * np.linalg.solve(dense @ dense.T, 2 * start)
-    np.testing.assert_allclose(moved, expected, rtol=1e-3, atol=1e-6)
-    assert trainer.spread() == pytest.approx(np.linalg.norm(dense.T @ moved), rel=1e-3)
-    assert trainer.whitening.length(moved) == pytest.approx(trainer.spread(), rel=1e-3)
+def test_snapshots_are_the_weights_of_their_steps():
+    layer = small()
+    start = layer.theta.numpy()
+    said = []
+    result = fit(
+        layer, MaximumLikelihood(), X, epochs=3, batch_size=8, snapshots=4, progress=lambda *said_: said.append(said_)
+    )
+    steps, theta = result.history["snapshot_step"], result.history["snapshot_theta"]
+    assert steps[0] == 1 and steps[-1] == 24 == len(result.history["loss"]) and 4 <= len(steps) <= 6
+    np.testing.assert_array_equal(theta[-1], layer.theta)
+    assert theta.shape == (len(steps), 3) and np.any(theta[0] != start) and np.all(np.any(np.diff(theta, axis=0), 1))
+    assert said[-1][:2] == (24, 24) and "loss" in said[-1][2]

@@ -20,18 +20,6 @@ def with_oracle(layer):
     return gaussian, oracle
 
 
-def test_density_entropy_moments(layer):
-    gaussian, oracle = with_oracle(layer)
-    x = np.random.default_rng(4).standard_normal((6, 5, 4))
-    np.testing.assert_allclose(gaussian.log_prob(x), oracle.log_prob(x.reshape(6, 20)), **EXACT)
-    np.testing.assert_allclose(gaussian.entropy(), oracle.entropy(), **EXACT)
-    np.testing.assert_allclose(gaussian.covariance(), oracle.covariance(), **EXACT)
-    np.testing.assert_allclose(np.ravel(gaussian.mean()), oracle.mean(), **EXACT)
-    log_partition = 10 * np.log(2 * np.pi) - 0.5 * np.linalg.slogdet(layer.to_dense())[1]
-    np.testing.assert_allclose(gaussian.log_partition(), log_partition, **EXACT)
-    np.testing.assert_allclose(gaussian.unnormalized_log_prob(x) - log_partition, gaussian.log_prob(x), **EXACT)
-
-
 def test_score_is_the_gradient_of_the_log_density(layer):
     gaussian, _ = with_oracle(layer)
     x = tf.constant(np.random.default_rng(4).standard_normal((2, 5, 4)))
@@ -64,29 +52,6 @@ def test_sample_is_the_symmetric_root_applied_to_standard_normal_numbers():
     np.testing.assert_allclose(np.reshape(gaussian.sample(3, seed=seed), (3, 20)), expected, **EXACT)
 
 
-def test_gradients_reach_a_layer_from_a_distribution_built_outside_the_tape(layer):
-    gaussian = LatticeGaussian(layer)
-    with tf.GradientTape() as tape:
-        value = gaussian.log_prob(tf.ones([5, 4], tf.float64))
-    gradient = tape.gradient(value, layer.theta.value)
-    assert gradient is not None and np.isfinite(gradient).all() and np.any(gradient)
-
-
-def test_batches_slices_and_divergence():
-    first, second = (random_layer(4, "per_edge", 5, 4, seed=s).operator() for s in (0, 1))
-    both = type(first)(tf.stack([first.diagonal, second.diagonal]), tf.stack([first.couplings, second.couplings]), 5, 4)
-    batch = LatticeGaussian(both, mean=np.zeros((5, 4)))
-    assert batch.batch_shape == [2] and batch.sample(3, seed=1).shape == [3, 2, 5, 4]
-    x = np.ones((5, 4))
-    for k, operator in enumerate((first, second)):
-        single = LatticeGaussian(operator)
-        np.testing.assert_allclose(batch.log_prob(x)[k], single.log_prob(x), **EXACT)
-        np.testing.assert_allclose(batch[k].log_prob(x), single.log_prob(x), **EXACT)
-    a, b = (tfd.MultivariateNormalFullCovariance(np.zeros(20), np.linalg.inv(o.to_dense())) for o in (first, second))
-    ours = tfd.kl_divergence(LatticeGaussian(first), LatticeGaussian(second))
-    np.testing.assert_allclose(ours, tfd.kl_divergence(a, b), **EXACT)
-
-
 def test_float32_is_within_its_rounding_at_28_by_28():
     precise = random_layer(4, "per_edge", 28, 28)
     single = StencilPrecision(4, "per_edge")
@@ -97,8 +62,3 @@ def test_float32_is_within_its_rounding_at_28_by_28():
         LatticeGaussian(precise).log_prob(x), tf.float32
     )
     assert np.abs(error).max() < 1e-4 * 784
-
-
-def test_an_unbuilt_layer_is_refused():
-    with pytest.raises(ValueError, match="built"):
-        LatticeGaussian(StencilPrecision())

@@ -46,11 +46,11 @@ def log_determinant_by_rows(layer):
 @pytest.mark.parametrize(
     "connectivity, weights, height, width",
     [
-        (4, "shared", 600, 12),  # One axis by Fourier transform, the other by a product.
-        (4, "shared", 10, 700),
-        (8, "shared", 40, 130),  # With unequal diagonals the sine transform is no help.
-        (4, "per_edge", 90, 40),
-        (8, "per_edge", 40, 90),
+        (4, "shared", 600, 5),  # One axis by Fourier transform, the other by a product.
+        (4, "shared", 5, 600),
+        (8, "shared", 20, 60),  # With unequal diagonals the sine transform is no help.
+        (4, "per_edge", 60, 30),
+        (8, "per_edge", 30, 60),
     ],
 )
 def test_log_determinants_are_those_of_a_recursion(connectivity, weights, height, width):
@@ -78,12 +78,26 @@ def test_large_samples_have_the_law_of_the_lattice_and_come_soon(weights, side, 
     assert abs(form - side**2) < 4.5 * np.sqrt(2) * side
 
 
+@pytest.mark.parametrize(("weights", "side"), [("shared", 600), ("per_edge", 64)])
+def test_variances_of_large_lattices_need_no_dense_matrix(weights, side, monkeypatch):
+    """In the middle of a large homogeneous lattice a variance is the integral of 1/λ over all frequencies."""
+    layer = StencilPrecision(4, weights, dtype="float64")
+    layer.build((side, side))
+    layer.theta.assign(np.repeat([5.0, -1.0, -1.0], layer.edge_counts if weights == "per_edge" else 1))
+    monkeypatch.setattr(memory, "available", lambda: 100e6)
+    middle = LatticeGaussian(layer).variance()[side // 2, side // 2]
+    cosine = np.cos(2 * np.pi * np.arange(400) / 400)
+    np.testing.assert_allclose(middle, np.mean(1 / (5 - 2 * cosine[:, None] - 2 * cosine)), rtol=1e-12)
+
+
 def test_what_does_not_fit_is_refused_beforehand(monkeypatch):
     gaussian = LatticeGaussian(large_layer(4, "per_edge", 256, 256))
     monkeypatch.setattr(memory, "available", lambda: 100e6)
     start = time.monotonic()
     with pytest.raises(ValueError, match=r"256 × 256 .* needs about .* GB of memory and 0.1 GB are free"):
         gaussian.sample_by_factor(1, seed=0)
+    with pytest.raises(ValueError, match=r"smaller images \(about 14[0-9] × 14[0-9] pixels would fit\)"):
+        gaussian.variance()
     with pytest.raises(ValueError, match="Λ of 256 × 256 pixels as a dense matrix needs about 69 GB"):
         gaussian.precision.to_dense()
     assert time.monotonic() - start < 2

@@ -1,32 +1,32 @@
 """The fast forms of Λ against the dense matrix, its closed forms and SciPy-free oracles, method by method."""
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 from conftest import random_layer
+from lattice_oracle import precision_matrix, random_fields
 
-from assignment.lattice.information import expected_moments, fisher_information, root
+from assignment.lattice.information import expected_moments
+from assignment.lattice.operator import LinearOperatorLattice
 from assignment.lattice.precision import StencilPrecision
-from assignment.lattice.stencil import OFFSETS, weight_pixels
+from assignment.lattice.stencil import weight_pixels
 
 EXACT = dict(rtol=1e-11, atol=1e-11)
 
 
+@pytest.fixture
+def eager():
+    """Every shape would be traced anew."""
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
 def dense_from_definition(layer):
     """Λ entry by entry: the values of `diagonal` and `couplings` put between neighbouring pixels."""
-    height, width = layer.height, layer.width
-    matrix = np.zeros([height * width] * 2)
-    diagonal, couplings = np.broadcast_to(layer.diagonal, [height, width]), layer.couplings.numpy()
-    for h in range(height):
-        for w in range(width):
-            matrix[h * width + w, h * width + w] = diagonal[h, w]
-            for k, (down, right) in enumerate(OFFSETS[layer.connectivity]):
-                if h + down < height and 0 <= w + right < width:
-                    value = couplings[k] if layer.shared else couplings[k, h, w]
-                    i, j = h * width + w, (h + down) * width + w + right
-                    matrix[i, j] = matrix[j, i] = value
-    return matrix
+    size = (1, 1) if layer.shared else (layer.height, layer.width)
+    fields = np.reshape(layer.diagonal, size), np.reshape(layer.couplings, (-1, *size))
+    return precision_matrix(*fields, layer.height, layer.width)
 
 
 def images(layer, count=3, seed=1):
@@ -45,55 +45,13 @@ def test_layer_and_quadratic_form_are_those_of_the_dense_matrix(layer):
     np.testing.assert_allclose(layer.quadratic_form(x[0]), flat[0] @ matrix @ flat[0], **EXACT)
 
 
-def test_operator_agrees_with_numpy(layer):
-    operator, matrix = layer.operator(), dense_from_definition(layer)
-    flat = images(layer).reshape(3, -1)
-    sign, log_determinant = np.linalg.slogdet(matrix)
-    assert sign == 1
-    np.testing.assert_allclose(operator.log_determinant(), log_determinant, **EXACT)
-    np.testing.assert_allclose(operator.solvevec(flat), np.linalg.solve(matrix, flat.T).T, **EXACT)
-    np.testing.assert_allclose(operator.diag_part(), np.diag(matrix), **EXACT)
-    np.testing.assert_allclose(operator.min_eigenvalue(), np.linalg.eigvalsh(matrix)[0], **EXACT)
-    assert operator.positive_definite()
-
-
-def test_both_roots_square_to_the_covariance(layer):
-    units = np.eye(20).reshape(20, 5, 4)
+def test_moments_are_the_traces(layer):
     covariance = np.linalg.inv(dense_from_definition(layer))
-    symmetric = layer.operator().inverse_root_images(units).numpy().reshape(20, 20)
-    np.testing.assert_allclose(symmetric, symmetric.T, **EXACT)
-    np.testing.assert_allclose(symmetric @ symmetric, covariance, **EXACT)
-    factor = layer.operator().sampler().colour(tf.constant(units)).numpy().reshape(20, 20)
-    np.testing.assert_allclose(factor.T @ factor, covariance, **EXACT)
-
-
-def test_moments_and_information_are_the_traces(layer):
-    covariance = np.linalg.inv(dense_from_definition(layer))
-    masks = []
-    theta = layer.theta.numpy()
-    for k in range(len(theta)):
-        layer.theta.assign(np.eye(len(theta))[k])
-        masks.append(dense_from_definition(layer))
-    layer.theta.assign(theta)
-    products = [covariance @ mask for mask in masks]
-    np.testing.assert_allclose(expected_moments(layer), [np.trace(p) for p in products], **EXACT)
-    information = [[0.5 * np.sum(p * q.T) for q in products] for p in products]
-    np.testing.assert_allclose(fisher_information(layer), information, **EXACT)
+    masks = [layer.operator(unit).to_dense().numpy() for unit in np.eye(layer.theta.shape[0])]
+    np.testing.assert_allclose(expected_moments(layer), [np.sum(covariance * mask) for mask in masks], **EXACT)
     x = images(layer)
     flat = x.reshape(3, -1)
     np.testing.assert_allclose(layer.quadratic_moments(x), np.einsum("ni,kij,nj->nk", flat, masks, flat), **EXACT)
-
-
-def test_information_has_a_root_up_to_the_border():
-    layer = StencilPrecision(4, "shared")
-    layer.build((28, 28))
-    layer.assign_theta([41.94504928588867, -9.937217712402344, -11.158973693847656])
-    assert 0 < layer.operator().min_eigenvalue() < 1e-7
-    information = fisher_information(layer)
-    assert np.linalg.eigvalsh(information)[0] < 0  # by rounding
-    factor = root(information)
-    np.testing.assert_allclose(factor @ factor.T, information, rtol=1e-14)
-    np.testing.assert_array_equal(root(np.diag([4.0, 9.0])), np.diag([2.0, 3.0]))
 
 
 @pytest.mark.parametrize(
@@ -111,14 +69,81 @@ def test_log_determinant_at_28_by_28(connectivity, diagonal, coupling, log_deter
     np.testing.assert_allclose(layer.operator().log_determinant(), log_determinant, atol=1e-5)
 
 
-@pytest.mark.parametrize("size", [(1, 1), (1, 5), (5, 1), (2, 2)])
+def near(covariance, height, width, reach):
+    """[..., 1 + reach, 1 + 2·reach, H, W] of Σ [..., D, D], entry by entry."""
+    covariance = covariance.reshape(*covariance.shape[:-2], height, width, height, width)
+    result = np.zeros((*covariance.shape[:-4], 1 + reach, 1 + 2 * reach, height, width))
+    for r, c, down, right in np.ndindex(height, width, 1 + reach, 1 + 2 * reach):
+        there = r + down, c + right - reach
+        if there[0] < height and 0 <= there[1] < width:
+            result[..., down, right, r, c] = covariance[..., r, c, *there]
+    return result
+
+
+def check_near_covariances(operator, covariance):
+    size = operator.height, operator.width
+    np.testing.assert_allclose(operator.near_covariances(), near(covariance, *size, 3), **EXACT)
+    nearest = near(covariance, *size, 1)
+    expected = np.stack([nearest[..., down, 1 + right, :, :] for down, right in operator.offsets], axis=-3)
+    variances, covariances = operator.selected_inverse()
+    np.testing.assert_allclose(covariances, expected, **EXACT)
+    for values in (variances, operator.variances()):
+        np.testing.assert_allclose(values, nearest[..., 0, 1, :, :], **EXACT)
+
+
+def test_near_covariances_are_entries_of_the_dense_inverse(layer):
+    check_near_covariances(layer.operator(), np.linalg.inv(dense_from_definition(layer)))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 5), (5, 1), (2, 2), (4, 4), (3, 6), (6, 3)], ids=str)
 @pytest.mark.parametrize("connectivity", [4, 8])
 @pytest.mark.parametrize("weights", ["shared", "per_edge"])
-def test_thin_lattices(size, connectivity, weights):
-    layer = random_layer(connectivity, weights, *size)
-    matrix = dense_from_definition(layer)
-    np.testing.assert_array_equal(layer.to_dense(), matrix)
-    np.testing.assert_allclose(layer.operator().log_determinant(), np.linalg.slogdet(matrix)[1], **EXACT)
+def test_near_covariances_of_every_shape_and_batch(size, connectivity, weights, eager):
+    for batch in ((), (2, 3)):
+        fields = random_fields(np.random.default_rng(0), connectivity, weights, *size, batch)
+        operator, matrix = LinearOperatorLattice(*fields, *size), precision_matrix(*fields, *size)
+        np.testing.assert_array_equal(operator.to_dense(), matrix)
+        check_near_covariances(operator, np.linalg.inv(matrix))
+
+
+def test_the_operator_of_other_weights_leaves_the_layer_alone(layer):
+    before, theta = layer.theta.numpy(), 0.5 * layer.theta.numpy()
+    for other in (theta, tf.constant(theta), theta.astype(np.float32)):
+        operator, dtype = layer.operator(other), tf.as_dtype(other.dtype)
+        assert operator.dtype == dtype
+        expected = 0.5 * dense_from_definition(layer).astype(dtype.as_numpy_dtype)
+        np.testing.assert_array_equal(operator.to_dense(), expected)
+    np.testing.assert_array_equal(layer.theta, before)
+    assert layer.operator().dtype == tf.float64
+
+
+@pytest.mark.parametrize("weights", ["shared", "per_edge"])
+def test_match_variances_is_diagonal_with_the_variances_of_the_images(weights, monkeypatch):
+    monkeypatch.setattr("assignment.lattice.precision.CHUNK_PIXELS", 7 * 12)
+    x = np.random.default_rng(0).standard_normal((20, 4, 3)).astype(np.float32) * [1, 2, 3] + 0.5
+    layer = StencilPrecision(8, weights)
+    assert layer.match_variances(x) is layer
+    squares = np.mean(x.astype(np.float64) ** 2, axis=0)
+    expected = 1 / (np.full((4, 3), squares.mean()) if weights == "shared" else squares)
+    np.testing.assert_allclose(layer.to_dense(), np.diag(expected.ravel()), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("images", "words"),
+    [
+        (np.ones((3, 5, 4), int), "floating-point"),
+        (np.ones((5, 4)), "floating-point array \\[N, H, W\\]"),
+        (np.ones((0, 5, 4)), "non-empty"),
+        (np.full((3, 5, 4), np.nan), "finite"),
+        (np.ones((3, 4, 4)), "images \\[..., 5, 4\\]"),
+        (np.zeros((3, 5, 4)), "must vary"),
+    ],
+)
+def test_match_variances_refuses_what_has_no_variances(layer, images, words):
+    before = layer.theta.numpy()
+    with pytest.raises(ValueError, match=words):
+        layer.match_variances(images)
+    np.testing.assert_array_equal(layer.theta, before)
 
 
 def test_number_of_trainable_weights():
@@ -174,15 +199,6 @@ def test_positive_definiteness_is_decided_at_the_border():
             theta[: layer.group_sizes[0]] = border + shift
             layer.theta.assign(theta)
             assert bool(layer.operator().positive_definite()) is answer
-
-
-def test_keras_round_trip(layer, tmp_path):
-    x = images(layer)
-    model = keras.Sequential([keras.Input((5, 4), dtype="float64"), layer])
-    model.save(tmp_path / "layer.keras")
-    again = keras.models.load_model(tmp_path / "layer.keras")
-    np.testing.assert_array_equal(again(x), layer(x))
-    assert again.layers[-1].get_config() == layer.get_config()
 
 
 def test_gradients_against_finite_differences(layer):

@@ -1,65 +1,133 @@
-"""Fisher scoring against a published solution and against what makes a maximum."""
+"""Exact maximum likelihood against a published solution, against what makes a maximum, and what it says of bad data."""
 
 import numpy as np
 import pytest
-import tensorflow as tf
 from conftest import random_layer
+from second_cases import covariance, fisher_information, gradient
 
-from assignment.estimators.maximum_likelihood import MaximumLikelihood, fisher_scoring, mean_log_likelihood
-from assignment.lattice.gaussian import LatticeGaussian
-from assignment.lattice.information import covariance, expected_moments, pool_moments
-from assignment.lattice.precision import StencilPrecision
+from assignment import LatticeGaussian, MaximumLikelihood, StencilPrecision, fit, fit_maximum_likelihood
+from assignment.fits.maximum_likelihood import maximise, newton_step, suboptimality
+from assignment.fits.result import CLOSE_ENOUGH, status
+from assignment.lattice.information import data_moments, double, expected_moments, mean_log_likelihood
 
 
 def test_the_four_cycle():
     """Σ₀₂, Σ₁₃ and log det Λ of the maximum likelihood on the cycle 0-1-2-3 (a 2 × 2 lattice)."""
-    moments = np.array([[10, 1, 5, 4], [1, 10, 2, 6], [5, 2, 10, 3], [4, 6, 3, 10.0]])
+    second = np.array([[10, 1, 5, 4], [1, 10, 2, 6], [5, 2, 10, 3], [4, 6, 3, 10.0]])
     order = [0, 1, 3, 2]  # row-by-row pixels of the cycle's corners
-    layer = StencilPrecision(4, "per_edge", dtype="float64")
-    layer.build((2, 2))
-    fisher_scoring(layer, pool_moments(layer, moments[np.ix_(order, order)]), tolerance=1e-14)
+    # Four images that have exactly these second moments.
+    images = 2 * np.linalg.cholesky(second[np.ix_(order, order)]).T.reshape(4, 2, 2)
+    layer = StencilPrecision(4, "per_edge", dtype="float64").match_variances(images)
+    fit_maximum_likelihood(layer, images)
+    result = fit_maximum_likelihood(layer, images)  # One step of Newton's from there: to the last digit.
     sigma = covariance(layer)
     np.testing.assert_allclose([sigma[0, 3], sigma[1, 2]], [1.3142, 0.8705], atol=5e-5)
     np.testing.assert_allclose(layer.operator().log_determinant(), -8.894907, atol=5e-7)
+    assert result.status == "converged" and 0 <= result.suboptimality < 1e-9
+    assert result.log_partition is None and result.standard_error is None
+    exact = 2 * np.log(2 * np.pi) + 8.894907 / 2
+    assert float(result.model.log_partition()) == pytest.approx(exact, abs=1e-6)
 
 
 def test_the_maximum_matches_the_data_moments_from_another_start(layer):
     moments = expected_moments(layer)
-    fitted = random_layer(layer.connectivity, layer.weighting, 5, 4, seed=8)
-    history = fisher_scoring(fitted, moments, tolerance=1e-14)
-    assert np.all(np.diff(history) > 0)
-    np.testing.assert_allclose(fitted.theta, layer.theta, rtol=1e-6)
-    assert fitted.operator().positive_definite()
+    other = random_layer(layer.connectivity, layer.weighting, 5, 4, seed=8)
+    before = other.theta.numpy()
+    theta, likelihoods = maximise(other, moments, double(other))
+    assert np.all(np.diff(likelihoods) > 0)
+    np.testing.assert_allclose(theta, layer.theta, rtol=1e-5)  # What is left is at most 1e-5 nats squared.
+    assert other.operator(theta).positive_definite()
+    np.testing.assert_array_equal(other.theta, before)
+    assert suboptimality(other, moments) == pytest.approx(likelihoods[-1] - likelihoods[0], rel=1e-6)
+
+
+def test_newtons_step_and_its_promise_are_those_of_the_dense_information(layer):
+    """F⁻¹δ and ½δᵀF⁻¹δ, with δ = E_data[s] − E_θ[s], close to the maximum; that promise is what is left."""
+    moments = expected_moments(layer)
+    near = random_layer(layer.connectivity, layer.weighting, 5, 4)
+    near.theta.assign(layer.theta.numpy() * (1 + 1e-4 * np.random.default_rng(0).standard_normal(layer.theta.shape)))
+    delta = 0.5 * (expected_moments(near) - moments)
+    expected = np.linalg.solve(fisher_information(near), delta)
+    step, promise = newton_step(near, moments)
+    left = mean_log_likelihood(layer, moments) - mean_log_likelihood(near, moments)
+    assert promise == pytest.approx(0.5 * delta @ expected, rel=1e-3) == pytest.approx(left, rel=1e-2)
+    assert (step - expected) @ fisher_information(near) @ (step - expected) < 1e-3 * promise
 
 
 def test_likelihood_from_moments_is_that_from_images(layer):
     x = LatticeGaussian(layer).sample(50, seed=1)
-    moments = np.mean(layer.quadratic_moments(x), axis=0)
-    np.testing.assert_allclose(mean_log_likelihood(layer, moments), -MaximumLikelihood().loss(layer, x), rtol=1e-12)
+    moments = data_moments(layer, [x.numpy()[:20], x.numpy()[20:]])
+    np.testing.assert_allclose(moments, np.mean(layer.quadratic_moments(x), axis=0), rtol=1e-12)
+    loss, slope = gradient(MaximumLikelihood(), layer, x)
+    np.testing.assert_allclose(mean_log_likelihood(layer, moments), -loss, rtol=1e-12)
+    np.testing.assert_allclose(slope, 0.5 * (moments - expected_moments(layer)), rtol=1e-8, atol=1e-8)
 
 
-@pytest.mark.parametrize("weights", ["shared", "per_edge"])
-def test_data_without_a_maximum_is_an_error(weights):
-    """Neighbours that are always equal: the likelihood has no finite maximum."""
-    layer = StencilPrecision(4, weights, dtype="float64")
-    layer.build((2, 2))
-    with pytest.raises(RuntimeError, match="did not converge"):
-        fisher_scoring(layer, pool_moments(layer, np.ones([4, 4])))
+@pytest.mark.parametrize(("per_image", "words"), [(0.999, "converged"), (1.001, "not converged: {:.3g} nats")])
+@pytest.mark.parametrize("images", [10, 10_000])
+def test_converged_is_said_only_within_the_stated_bound(per_image, words, images):
+    """Twice what the sampling of the images costs, P/2N, or a hundredth of a nat."""
+    layer = random_layer(4, "per_edge", 5, 4)
+    left = per_image * max(CLOSE_ENOUGH, layer.theta.shape[0] / images)
+    assert status(layer, images, left).startswith(words.format(left))
 
 
-@pytest.mark.slow
+X = np.random.default_rng(0).standard_normal((40, 5, 4)).astype(np.float32)
+
+
+def changed(pixel, values):
+    images = X.copy()
+    images[:, *pixel] = values
+    return images
+
+
+# Images without a maximum of the likelihood, and words of the error that names the cause.
+WITHOUT = {
+    "a dark pixel": (changed((2, 1), 0), "the pixels of 1 of 20 diagonal weights are zero in every image"),
+    "a pixel equal to its neighbour": (changed((2, 1), X[:, 2, 2]), "(2, 1) and (2, 2) (row, column) are equal or op"),
+    "a pixel opposite to its neighbour": (changed((2, 1), -X[:, 3, 1]), "(2, 1) and (3, 1) (row, column) are equal"),
+    "one image": (X[:1], "equal or opposite in every image"),
+    "two constant neighbours": (np.where(np.arange(20).reshape(5, 4) < 2, 1, X), "(0, 0) and (0, 1)"),
+}
+
+
+@pytest.mark.parametrize(("images", "words"), WITHOUT.values(), ids=WITHOUT)
+def test_data_without_a_maximum_is_an_error_that_names_the_cause(images, words):
+    layer = StencilPrecision(4, "per_edge")
+    layer.build(images.shape)
+    with pytest.raises((ValueError, RuntimeError)) as caught:
+        fit_maximum_likelihood(layer, images)
+    assert words in str(caught.value)
+
+
+def test_a_constant_pixel_has_a_maximum_about_zero():
+    """Means are subtracted before: what is constant and not zero has a variance about zero."""
+    images = changed((2, 1), 0.5)
+    layer = StencilPrecision(4, "per_edge").match_variances(images)
+    assert fit_maximum_likelihood(layer, images).status == "converged"
+    assert float(LatticeGaussian(layer).variance()[2, 1]) == pytest.approx(0.25, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("connectivity", "weights", "images"),
+    [
+        (4, "shared", X[:3, :1, :1] * np.ones((1, 2, 2), np.float32)),  # All pixels are equal in every image.
+        (8, "per_edge", X[:3, :2, :2]),  # Three images have no covariance of four pixels that can be inverted.
+    ],
+)
+def test_a_likelihood_that_grows_without_end_is_an_error(connectivity, weights, images):
+    layer = StencilPrecision(connectivity, weights).match_variances(images)
+    with pytest.raises(RuntimeError, match="too few images, or pixels that depend on each other"):
+        fit_maximum_likelihood(layer, images)
+
+
 @pytest.mark.parametrize("connectivity", [4, 8])
 def test_gradient_training_reaches_the_same_maximum(connectivity):
-    from assignment.fit import fit
-
-    truth = random_layer(connectivity, "shared", 8, 8)
-    x = LatticeGaussian(truth).sample(4000, seed=2).numpy().astype(np.float32)
-    exact = random_layer(connectivity, "shared", 8, 8, seed=5)
-    moments = np.mean(exact.quadratic_moments(tf.cast(x, tf.float64)), axis=0)
-    best = fisher_scoring(exact, moments)[-1]
-    layer = StencilPrecision(connectivity, "shared")
-    layer.build((8, 8))
-    fit(layer, MaximumLikelihood(), x, epochs=20, batch_size=400)
-    copy = random_layer(connectivity, "shared", 8, 8)
-    copy.assign_theta(layer.theta.numpy())
-    assert 0 <= best - mean_log_likelihood(copy, moments) < 0.01
+    x = LatticeGaussian(random_layer(connectivity, "shared", 8, 8)).sample(4000, seed=2).numpy().astype(np.float32)
+    layer = StencilPrecision(connectivity, "shared").match_variances(x)
+    result = fit(layer, MaximumLikelihood(), x, epochs=20, batch_size=400)
+    moments = data_moments(layer, [x])
+    best = maximise(layer, moments, double(layer))[1][-1]
+    gap = best - mean_log_likelihood(layer, moments)
+    assert 0 <= gap < 0.01 and result.status == "converged"
+    assert result.suboptimality == pytest.approx(gap, rel=0.05, abs=1e-9)

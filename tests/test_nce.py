@@ -6,16 +6,30 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 from conftest import random_layer
 
-from assignment.distribution import PIECES
-from assignment.estimators.nce import NCE, nce_loss, noise_ratio_from, throw_coins, undecided_loss
-from assignment.estimators.noise import DiagonalNoise
+from assignment.fits.fixed_nce import fit_nce
 from assignment.lattice.gaussian import LatticeGaussian
+from assignment.lattice.precision import StencilPrecision
+from assignment.objectives.nce import NCE, nce_loss, noise_ratio_from
+from assignment.objectives.noise import DiagonalNoise, diagonal_noise
+from assignment.objectives.telescoped_nce import MovingNoise, TelescopedNCE
 
 tfd = tfp.distributions
 
 
+class Recorded(DiagonalNoise):
+    """Noise that keeps what it has drawn."""
+
+    def __init__(self, variances):
+        super().__init__(variances)
+        self.drawn = []
+
+    def sample(self, n, seed):
+        self.drawn.append(super().sample(n, seed))
+        return self.drawn[-1]
+
+
 def test_golden_value_and_gradient():
-    """mathematics: D = 1, Λ_θ = 2, Λ_n = 1, ν = 2, normalised p_θ."""
+    """D = 1, Λ_θ = 2, Λ_n = 1, ν = 2, normalised p_θ: worked out by hand."""
     x, noise = tf.constant([0.0, 1, 2], tf.float64), tf.constant([0, -1, 3, 0.5, -0.5, 1.5], tf.float64)
     precision = tf.Variable(2.0, dtype=tf.float64)
     with tf.GradientTape() as tape:
@@ -31,10 +45,13 @@ def test_golden_value_and_gradient():
 def test_model_equal_to_noise_is_undecided(ratio):
     layer = random_layer(4, "shared", 6, 5, dtype="float32")
     model = LatticeGaussian(layer)
-    estimator = NCE(LatticeGaussian(layer.operator()), ratio, float(model.log_partition()))
-    loss = estimator.loss(model, model.sample(40, seed=1), seed=tf.constant([1, 2]))
-    np.testing.assert_allclose(loss, undecided_loss(ratio), rtol=1e-4)
-    assert undecided_loss(ratio) == pytest.approx((1 + ratio) * np.log(1 + ratio) - ratio * np.log(ratio))
+    exact = float(model.log_partition())
+    for objective in (
+        NCE(LatticeGaussian(layer.operator()), ratio, exact),
+        TelescopedNCE(MovingNoise(layer, exact), ratio),
+    ):
+        loss = objective.loss(model, model.sample(40, seed=1), seed=tf.constant([1, 2]))
+        np.testing.assert_allclose(loss, (1 + ratio) * np.log(1 + ratio) - ratio * np.log(ratio), rtol=1e-4)
 
 
 def test_gradients_of_weights_and_constant_against_finite_differences(layer):
@@ -44,14 +61,13 @@ def test_gradients_of_weights_and_constant_against_finite_differences(layer):
     noise = tfd.Independent(tfd.Normal(tf.zeros([5, 4], tf.float64), 0.8), 2)
     constant, ratio = tf.Variable(3.0, dtype=tf.float64), 2.0
 
-    def loss():
-        ratios = [-0.5 * layer.quadratic_form(u) - constant - noise.log_prob(u) for u in (x, drawn)]
-        return nce_loss(*ratios, ratio)
+    def ratios():
+        return [-0.5 * layer.quadratic_form(u) - constant - noise.log_prob(u) for u in (x, drawn)]
 
     with tf.GradientTape() as tape:
-        value = loss()
+        value = nce_loss(*ratios(), ratio)
     gradient, of_constant = tape.gradient(value, [layer.theta.value, constant])
-    on_data, on_noise = (-0.5 * layer.quadratic_form(u) - constant - noise.log_prob(u) for u in (x, drawn))
+    on_data, on_noise = ratios()
     weights = tf.sigmoid(np.log(ratio) - on_data), tf.sigmoid(on_noise - np.log(ratio))
     s = [-0.5 * layer.quadratic_moments(u).numpy() for u in (x, drawn)]
     formula = weights[0].numpy() @ s[0] / 7 - ratio * weights[1].numpy() @ s[1] / 7
@@ -61,7 +77,7 @@ def test_gradients_of_weights_and_constant_against_finite_differences(layer):
     ends = []
     for sign in (1, -1):
         layer.theta.assign(theta + sign * step * np.eye(len(theta))[k])
-        ends.append(float(loss()))
+        ends.append(float(nce_loss(*ratios(), ratio)))
     np.testing.assert_allclose(gradient[k], (ends[0] - ends[1]) / (2 * step), rtol=1e-6)
 
 
@@ -73,75 +89,75 @@ def test_a_thousand_nats_of_log_ratio_do_not_overflow():
     np.testing.assert_allclose(tape.gradient(loss, ratio), [0.5, -0.5])
 
 
-def test_coins_follow_eta_always_show_both_sides_and_pick_every_image_alike():
-    thrown = [throw_coins(20, 3.0, tf.constant([0, k])) for k in range(200)]
-    shown, counts = (np.array([t[i] for t in thrown]) for i in (0, 1))
-    assert (shown.sum(axis=1) + counts.sum(axis=1) == 80).all() and counts.shape == (200, PIECES)
-    assert (shown.sum(axis=1) > 0).all() and (counts.sum(axis=1) > 0).all()
-    z = (shown.sum(axis=1).mean() - 20) / np.sqrt(80 * 0.25 * 0.75 / 200)
-    assert abs(z) < 4 and shown.sum(axis=1).std() > 1
-    assert np.abs(shown.mean(axis=0) - 1).max() < 4.5 / np.sqrt(200) and (shown > 1).any()
-    # A piece's coins, 20 of them, decide about its own 5 images.
-    by_piece = shown.reshape(200, PIECES, 5).sum(axis=2)
-    np.testing.assert_array_equal(by_piece + counts, 20)
+def test_coins_follow_eta_and_pick_every_image_alike():
+    """(1 + ν)B coins; z = 0, with probability η, picks any image of the minibatch."""
+    layer, size, repeats = random_layer(4, "shared", 2, 2, dtype="float32"), 20, 200
+    ratios, shown = tf.Variable(tf.zeros(size)), np.zeros((repeats, size))
+
+    class Known(NCE):
+        def log_ratio(self, model, x):
+            return ratios if len(x) == size else tf.zeros(len(x))
+
+    objective = Known(Recorded(np.ones((2, 2))), 3.0)
+    for k in range(repeats):
+        with tf.GradientTape() as tape:
+            loss = objective.loss(layer, np.zeros((size, 2, 2), np.float32), tf.constant([0, k]))
+        slope = tf.convert_to_tensor(tape.gradient(loss, ratios)).numpy()  # −σ(log ν)/N for each time an image shows
+        shown[k] = slope / slope[slope < 0].max()
+    counts = np.array([len(drawn) for drawn in objective.noise.drawn])
+    np.testing.assert_allclose(shown.sum(axis=1) + counts, 80, rtol=1e-5)
+    z = (shown.sum(axis=1).mean() - 20) / np.sqrt(80 * 0.25 * 0.75 / repeats)
+    assert abs(z) < 4 and counts.var() / (80 * 0.25 * 0.75) == pytest.approx(1, abs=4.5 * np.sqrt(2 / repeats))
+    assert np.abs(shown.mean(axis=0) - 1).max() < 4.5 / np.sqrt(repeats) and (shown > 1).any()
 
 
-def test_coins_of_few_images():
-    """Two draws with odds of 1 : 50 are nearly always of one kind; they are drawn anew until they are not."""
-    for k in range(5):
-        shown, counts = throw_coins(1, 0.02, tf.constant([1, k]))
-        assert (float(shown[0]), int(tf.reduce_sum(counts))) == (1, 1)
+def test_there_is_always_one_image_and_one_draw():
+    """Two draws with odds of 1 : 50 are nearly always of one kind."""
     layer = random_layer(4, "shared", 6, 5, dtype="float32")
-    estimator = NCE(LatticeGaussian(layer.operator()), 0.02)
-    losses = [float(estimator.loss(layer, np.zeros((1, 6, 5), np.float32), tf.constant([1, k]))) for k in range(5)]
-    assert np.isfinite(losses).all()
+    for ratio, size in ((0.02, 1), (50.0, 1), (0.02, 3)):
+        objective = NCE(Recorded(np.ones((6, 5))), ratio)
+        x = np.zeros((size, 6, 5), np.float32)
+        losses = [float(objective.loss(layer, x, tf.constant([1, k]))) for k in range(5)]
+        counts = [len(drawn) for drawn in objective.noise.drawn]
+        assert np.isfinite(losses).all() and min(counts) >= 1
+        assert max(counts) < max(2, round(size * (1 + ratio)))
 
 
 def test_the_loss_is_that_of_the_coins():
-    """−J = (1/N) Σ softplus(log ν − G(x_i)) + (ν/M) Σ softplus(G(x'_j) − log ν) over the whole minibatch."""
+    """−J = (1/N) Σ softplus(log ν − G(x_i)) + (ν/M) Σ softplus(G(x'_j) − log ν), with N + M = (1 + ν)B."""
     layer = random_layer(4, "shared", 6, 5, dtype="float32")
-    x = LatticeGaussian(layer).sample(10, seed=1)
-
-    class Recorded(DiagonalNoise):
-        def sample(self, n, seed):
-            drawn.append(super().sample(n, seed))
-            return drawn[-1]
-
-    drawn, seed = [], tf.constant([3, 4])
-    estimator = NCE(Recorded(np.ones((6, 5))), 2.0)
-    loss = estimator.loss(layer, x, seed)
-    shown, counts = throw_coins(10, 2.0, tf.random.split(seed, 2)[0])
-    assert [len(images) for images in drawn] == counts.numpy().tolist()
-    images = np.repeat(x, shown.numpy().astype(int), axis=0)
-    on_data, on_noise = (estimator.log_ratio(layer, u) for u in (images, np.concatenate(drawn)))
+    image = LatticeGaussian(layer).sample(1, seed=1)  # One image, so that it does not matter which are picked.
+    objective = NCE(Recorded(np.ones((6, 5))), 2.0, log_partition=1.5)
+    loss = objective.loss(layer, np.repeat(image, 10, axis=0), tf.constant([3, 4]))
+    (drawn,) = objective.noise.drawn
+    on_data, on_noise = (objective.log_ratio(layer, u) for u in (image, drawn))
     np.testing.assert_allclose(loss, nce_loss(on_data, on_noise, 2.0), rtol=1e-5)
+    expected = -0.5 * layer.quadratic_form(drawn) - 1.5 - objective.noise.log_prob(drawn)
+    np.testing.assert_allclose(on_noise, expected, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("eta", [0.0, 1.0, -0.1, 1.5, float("nan")])
-def test_eta_out_of_range(eta):
-    with pytest.raises(ValueError, match="eta"):
-        noise_ratio_from(eta)
+def test_eta_and_noise_ratio_out_of_range():
     assert noise_ratio_from(0.25) == 3.0
-
-
-@pytest.mark.parametrize("ratio", [0.0, -1.0, float("inf"), float("nan")])
-def test_noise_ratio_out_of_range(ratio):
-    with pytest.raises(ValueError, match="noise_ratio"):
-        NCE(tfd.Normal(0.0, 1.0), ratio)
+    for eta in (0.0, 1.0, -0.1, 1.5, float("nan")):
+        with pytest.raises(ValueError, match="eta"):
+            noise_ratio_from(eta)
+    for ratio in (0.0, -1.0, float("inf"), float("nan")):
+        with pytest.raises(ValueError, match="noise_ratio"):
+            NCE(tfd.Normal(0.0, 1.0), ratio)
 
 
 def test_diagonal_noise_is_normalised():
     """D log 2π + log det, not log(2π det): against a product of Gaussian densities."""
-    from assignment.parts.nce import diagonal_noise
-
-    variances = np.array([0.5, 1.0, 2.0, 0.1, 0.2, 0.3])
-    noise = diagonal_noise(np.diag(variances), (2, 3), scale=1.5)
+    deviations = np.sqrt([[0.5, 1.0, 2.0], [0.1, 0.2, 0.3]])
+    images = (deviations * [[[1.0]], [[-1.0]]]).astype(np.float32)  # Their variances about zero are exactly these.
     x = np.random.default_rng(0).standard_normal((4, 2, 3)).astype(np.float32)
-    expected = -0.5 * np.sum(x.reshape(4, 6) ** 2 / (1.5 * variances) + np.log(2 * np.pi * 1.5 * variances), axis=1)
-    np.testing.assert_allclose(noise.log_prob(x), expected, rtol=1e-5)
-    isotropic = diagonal_noise(np.diag(variances), (2, 3), variance="isotropic")
-    expected = tfd.Independent(tfd.Normal(tf.zeros([2, 3]), np.sqrt(variances.mean(), dtype=np.float32)), 2)
-    np.testing.assert_allclose(isotropic.log_prob(x), expected.log_prob(x), rtol=1e-5)
+    variances = 1.5 * deviations**2
+    expected = -0.5 * np.sum(x**2 / variances + np.log(2 * np.pi * variances), axis=(1, 2))
+    np.testing.assert_allclose(diagonal_noise(images, scale=1.5).log_prob(x), expected, rtol=1e-5)
+    isotropic = diagonal_noise(images, variance="isotropic")
+    mean = np.sqrt(np.mean(deviations**2), dtype=np.float32)
+    expected = tfd.Independent(tfd.Normal(tf.zeros([2, 3]), mean), 2).log_prob(x)
+    np.testing.assert_allclose(isotropic.log_prob(x), expected, rtol=1e-5)
 
 
 def test_normal_numbers_are_normal():
@@ -169,19 +185,35 @@ def test_the_constant_starts_at_that_of_the_noise():
     assert float(NCE(noise, log_partition=3.0).log_partition) == 3.0
 
 
-def test_nce_learns_weights_and_log_z_where_noise_and_data_overlap():
-    """The contract's few lines on a small, mildly coupled lattice: there the hand-out's recipe works."""
-    from assignment.fit import fit
-    from assignment.lattice.precision import StencilPrecision
+def test_the_moving_noise_is_the_fit_it_followed():
+    layer = random_layer(8, "per_edge", 5, 4, dtype="float32")
+    start = float(LatticeGaussian(layer).log_partition())
+    noise = MovingNoise(layer, start)
+    x = tf.constant(np.random.default_rng(0).standard_normal((6, 5, 4)), tf.float32)
+    np.testing.assert_allclose(noise.log_prob(x), LatticeGaussian(layer).log_prob(x), rtol=1e-4, atol=1e-4)
+    objective = TelescopedNCE(noise)
+    np.testing.assert_allclose(objective.log_ratio(layer, x), np.zeros(6))
+    old = layer.theta.numpy()
+    layer.assign_theta(old * 1.5)
+    expected = -0.5 * np.tensordot(layer.quadratic_moments(x), 0.5 * old, 1)
+    for model in (layer, LatticeGaussian(layer)):
+        np.testing.assert_allclose(objective.log_ratio(model, x), expected, rtol=1e-3, atol=1e-4)
+    noise.move(start)
+    draws = noise.sample(50_000, seed=tf.constant([1, 2])).numpy().reshape(-1, 20)
+    sigma = np.linalg.inv(layer.to_dense().numpy())
+    error = np.sqrt((sigma**2 + np.outer(np.diag(sigma), np.diag(sigma))) / 50_000)
+    assert np.abs((np.cov(draws.T) - sigma) / error).max() < 4.5
 
+
+def test_nce_learns_weights_and_log_z_where_noise_and_data_overlap():
+    """On a small, mildly coupled lattice the exercise's recipe works."""
     truth = StencilPrecision(4, "shared", dtype="float64")
     truth.build((4, 4))
     truth.assign(2.0, [-0.4, -0.3])
     images = LatticeGaussian(truth).sample(20_000, seed=1).numpy().astype(np.float32)
-    model = StencilPrecision(4, "shared")
-    model.build(images.shape)
-    estimator = NCE(tfd.Independent(tfd.Normal(tf.zeros([4, 4]), images.std()), 2))
-    fit(model, estimator, images, epochs=10)
-    np.testing.assert_allclose(model.theta, truth.theta, atol=0.1)
-    exact = float(LatticeGaussian(model).log_partition())
-    assert abs(float(estimator.log_partition) - exact) < 0.15
+    layer = StencilPrecision(4, "shared").match_variances(images)
+    layer.assign_theta([1, 0, 0])
+    noise = tfd.Independent(tfd.Normal(tf.zeros([4, 4]), images.std()), 2)
+    result = fit_nce(layer, images, noise=noise, epochs=10, batch_size=512)
+    np.testing.assert_allclose(layer.theta, truth.theta, atol=0.1)
+    assert abs(result.log_partition - float(result.model.log_partition())) < 0.15

@@ -1,23 +1,26 @@
-"""Tables, figures and the terminal table from saved results, on made-up fits of 6×6 images."""
+"""Tables, figures and the terminal table from saved results, on made-up fits."""
 
+import re
 import shutil
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from result_files import CEILING, write_fit
 
 from assignment.errors import UserError
-from assignment.reporting.drawing.images import mosaic
-from assignment.reporting.drawing.style import style
+from assignment.reporting import drawing, numbers
+from assignment.reporting.drawing import comparison, images
+from assignment.reporting.drawing.style import save, style
 from assignment.reporting.figures import draw_part
 from assignment.reporting.gains import best_gains, gains
-from assignment.reporting.labels import by_family, estimator_label
-from assignment.reporting.results import load_results
+from assignment.reporting.labels import by_family, estimator_label, short_ending
 from assignment.reporting.selection import part_fits
-from assignment.reporting.tables import escape, results_table, tabulate_part
+from assignment.reporting.tables import results_table, tabulate_part
 from assignment.reporting.terminal import terminal_table
+from assignment.results import load_results
 
 OF_EVERY_FIT = ("samples", "weights", "covariance", "training")
 BORDER = "ended on the border of the positive definite cone (λ_min → 0)"
@@ -25,12 +28,12 @@ BORDER = "ended on the border of the positive definite cone (λ_min → 0)"
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
-    """results/<dataset> with fits of several parts."""
+    """results/<data set> with fits of several parts."""
     root = tmp_path_factory.mktemp("reports") / "results" / "mnist"
     write_fit(root, "nce", variant="fixed", weights="per_edge", learned=-215.1, status="failed: separated")
     write_fit(root, "nce", held_out={"log_likelihood": 19.9, "maximum_likelihood": CEILING, "gap": 0.1})
-    write_fit(root, "ml", "ml", None)
-    write_fit(root, "second", "sm", "plain", status=BORDER, coin={"seed": 7, "outcome": "tails"})
+    write_fit(root, "ml", "ml", None, suboptimality=-1e-9)
+    write_fit(root, "second", "sm", "plain", status=BORDER, coin={"seed": 7, "outcome": "tails"}, suboptimality=7.1)
     write_fit(root, "bonus8", "ml", None, connectivity=8)
     return root
 
@@ -43,14 +46,13 @@ def drawn(root, tmp_path_factory):
 
 
 def test_reporting_never_imports_tensorflow():
-    modules = "figures tables terminal results gains"
-    code = "import sys\n" + "\n".join(f"import assignment.reporting.{name}" for name in modules.split())
+    code = "import sys\nfrom assignment.reporting import appendix, figures, macros, tables, terminal, gains, drawing"
     code += "\nbad = {'tensorflow', 'keras', 'matplotlib.pyplot'} & set(sys.modules)\nassert not bad, bad"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_tables_and_results_do_without_matplotlib():
-    code = "import sys, assignment.reporting.tables, assignment.reporting.terminal\n"
+    code = "import sys, assignment.results, assignment.reporting.tables, assignment.reporting.terminal\n"
     code += "assert 'matplotlib' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
 
@@ -72,7 +74,7 @@ def test_figures_are_whole_files(drawn):
         for path in paths:
             start = {".pdf": b"%PDF", ".png": b"\x89PNG"}[path.suffix]
             assert path.read_bytes().startswith(start)
-        assert {path.name for path in paths[0].parent.glob("*.partial")} == set()
+        assert not list(paths[0].parent.glob(".*.partial"))
 
 
 def test_the_same_results_give_the_same_figures(root, drawn, tmp_path):
@@ -81,19 +83,55 @@ def test_the_same_results_give_the_same_figures(root, drawn, tmp_path):
         assert path.read_bytes() == before.read_bytes()
 
 
-def test_only_what_changed_is_drawn_again(root, tmp_path):
-    results = tmp_path / "results"
-    shutil.copytree(root / "ml", results / "ml")
-    paths = draw_part("ml", results, tmp_path)
-    before = [path.stat().st_mtime_ns for path in paths]
-    assert draw_part("ml", results, tmp_path) == paths
-    assert [path.stat().st_mtime_ns for path in paths] == before
-    write_fit(results, "ml", "ml", None, seconds=9.0)  # Not a matter of any figure.
-    draw_part("ml", results, tmp_path)
-    assert [path.stat().st_mtime_ns for path in paths] == before
-    write_fit(results, "ml", "ml", None, steps=9)
-    draw_part("ml", results, tmp_path)
-    assert all(path.stat().st_mtime_ns > old for path, old in zip(paths, before, strict=True))
+def test_only_the_picture_bears_a_title_for_the_report_has_captions(tmp_path):
+    saved = {}
+    for title in ("what it shows", None):
+        figure = images.samples(np.ones((2, 3, 3)), np.ones((2, 3, 3)))
+        saved[title] = [path.read_bytes() for path in save(figure, tmp_path / str(title), title)]
+        assert (figure.get_suptitle() or None) == title
+    (pdf, png), (untitled_pdf, untitled_png) = saved.values()
+    assert pdf == untitled_pdf and png != untitled_png
+
+
+@pytest.mark.parametrize("size", [(2, 2), (3, 14)], ids=str)
+def test_images_of_any_size_and_shape_are_drawn(tmp_path, size):
+    for part, connectivity in (("nce", 4), ("bonus8", 8)):
+        write_fit(tmp_path, part, "nce", "telescoped", "per_edge", connectivity, size)
+    fit = "nce-telescoped-per_edge-4"
+    shown = {f"nce-{what}-{fit}" for what in ("samples", "weights", "covariance", "stage-samples")}
+    shown |= {f"bonus8-{what}" for what in ("samples", "gain", "best", "weights-nce-telescoped-per_edge-8")}
+    paths = [path for part in ("nce", "bonus8") for path in draw_part(part, tmp_path, tmp_path, shown)]
+    assert {path.stem for path in paths} == shown
+
+
+def test_a_grid_of_images_is_about_a_square():
+    assert images.mosaic_shape(16, (28, 28)) == (4, 4)
+    assert images.mosaic_shape(16, (7, 28)) == (8, 2) and images.mosaic_shape(16, (28, 7)) == (2, 8)
+    assert images.mosaic_shape(16, (1, 100)) == (16, 1)
+
+
+def test_samples_that_leave_the_grey_scale_have_a_labelled_one_of_their_own():
+    data = np.random.default_rng(0).standard_normal((16, 4, 4))
+    limits = images.grey_limits(data)
+    assert images.own_scale(images.sample_limits(1.2 * data, limits), limits) == ""
+    assert images.own_scale(images.sample_limits(50 * data, limits), limits) == ", scale × 50"
+    titles = [axes.get_title() for axes in images.samples(data, 50 * data).axes]
+    assert "samples of the fit, scale × 50" in titles
+
+
+def test_notebooks_get_figures_of_plain_arrays_without_a_backend(monkeypatch):
+    monkeypatch.setenv("MPLBACKEND", "module://nothing")
+    random = np.random.default_rng(0)
+    learned = np.linspace(-9, -5, 8)
+    figures = [
+        drawing.samples(random.random((3, 5, 4)), random.random((3, 5, 4))),
+        drawing.weights(np.float64(4.0), np.array([-1.0, -0.9])),
+        drawing.weights(random.random((5, 4)), random.random((4, 5, 4))),
+        drawing.log_partition_by_stage(learned, np.linspace(0, 0.1, 8), learned + 0.01),
+        drawing.log_partition_by_stage(learned, np.linspace(0, 0.1, 8)),
+    ]
+    for figure in figures:
+        assert isinstance(figure, Figure) and figure._repr_png_().startswith(b"\x89PNG")
 
 
 def test_nothing_is_made_of_no_results(tmp_path):
@@ -118,7 +156,7 @@ def test_the_users_own_look_is_kept_out_and_kept():
 
 
 def test_a_mosaic_leaves_room_between_images_and_blank_where_there_are_none():
-    sheet = mosaic(np.ones((3, 2, 2)), 2, 2)
+    sheet = images.mosaic(np.ones((3, 2, 2)), 2, 2)
     assert sheet.shape == (5, 5)
     assert np.isnan(sheet[2]).all() and np.isnan(sheet[3:, 3:]).all() and np.nansum(sheet) == 12
 
@@ -141,16 +179,18 @@ def test_the_gain_of_more_neighbours_is_paired_by_image(root):
     assert str(best_gains(load_results(root))[0]).startswith("8 instead of 4 neighbours: +4.00 ± 0.00 nats")
 
 
-def test_fits_are_read_in_one_order_with_the_yardstick_last(root):
+def test_fits_are_read_in_one_order_with_maximum_likelihood_last(root):
     groups = by_family(load_results(root))
     ordered = {family: [estimator_label(fit) for fit in group] for family, group in groups.items()}
     assert list(ordered) == [("shared", 4), ("shared", 8), ("per_edge", 4)]
     assert ordered["shared", 4] == ["NCE telescoped", "score matching plain", "maximum likelihood"]
 
 
-def test_labels_name_optimizer_and_seed_that_are_not_the_defaults(tmp_path):
+def test_labels_name_optimizer_noise_and_seed_that_are_not_the_defaults(tmp_path):
     fit = write_fit(tmp_path, "sm", "sm", "plain", optimizer="rmsprop", seed=3)
     assert estimator_label(fit) == "score matching plain, RMSProp, seed 3"
+    fit = write_fit(tmp_path, variant="fixed", request={"noise_variance": "isotropic", "noise_scale": 4.0, "eta": 0.1})
+    assert estimator_label(fit) == "NCE fixed, isotropic, scale 4, eta 0.1"
 
 
 def test_the_terminal_table_fits_the_terminal_and_says_what_went_wrong(root):
@@ -159,36 +199,82 @@ def test_the_terminal_table_fits_the_terminal_and_says_what_went_wrong(root):
     assert "-5.00 ± 0.08" in text and "-210.0" in text
     assert f"SM plain (shared, 4): {BORDER}" in text
     assert "The coin (seed 7) fell tails." in text
-    row = next(line for line in text.splitlines() if line.startswith("ML"))
-    assert row.split()[4] == "–"  # maximum likelihood learns no log Z
+    rows = {line.split("  ")[0]: line.split() for line in text.splitlines() if ", 4  " in line}
+    assert rows["ML, exact"][4] == "–"  # maximum likelihood learns no log Z
+    assert rows["ML, exact"][-3] == "0.000" and rows["SM plain"][-3] == "7.100" and rows["NCE telescoped"][-3] == "–"
+
+
+def test_the_terminal_table_prints_the_fits_handed_to_it(root):
+    fits = load_results(root)
+    assert "NCE" in terminal_table(fits) and "NCE" not in terminal_table(part_fits("ml", root))
 
 
 def test_the_sample_data_set_is_owned_up_to_everywhere(tmp_path):
     dataset = {"name": "mnist_sample", "source": "2,000 images", "images": 2000, "sha256": "0", "fallback": True}
     fit = write_fit(tmp_path, "ml", "ml", None, dataset=dataset)
     assert "The small sample data set served: 2,000 images." in terminal_table([fit])
-    assert "The small sample data set served: 2,000 images." in results_table([fit])
+    table = tabulate_part("ml", tmp_path, tmp_path)[0].read_text(encoding="utf-8")
+    assert "The small sample data set served: 2,000 images." in table
 
 
 def test_the_table_marks_the_best_and_what_did_not_converge(root):
     table = results_table(load_results(root))
     lines = {line.split(" & ")[0]: line for line in table.splitlines() if " & " in line}
-    assert r"\textbf{\boldmath $19.90$}" in lines["NCE telescoped"]
+    assert r"\textbf{\boldmath \ensuremath{0.100}}" in lines["NCE telescoped"]
     assert "textbf" not in lines["ML, exact"]
     assert "SM plain$^{a}$" in lines and "NCE fixed$^{b}$" in lines
-    assert r"\footnotesize $^{a}$ ended on the border of the positive definite cone ($\lambda$\_min" in table
-    assert "$4.50;\\,-1.00,\\,-1.10$" in lines["NCE telescoped"]
-    assert " -- & $-5.10$ & -- " in lines["SM plain$^{a}$"]
+    assert r"\footnotesize $^{a}$ ended on the border of the positive definite cone}" in table
+    assert "$4.5; -1.0, -1.1$" in lines["NCE telescoped"]
+    assert r"\ensuremath{-5.10} & -- &  &" in lines["SM plain$^{a}$"]
+    assert r"\ensuremath{7.100}" in lines["SM plain$^{a}$"]
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        ("converged", None),
+        (BORDER, "ended on the border of the positive definite cone"),
+        (
+            "not converged: 3.2 nats of its optimum left; log Z was not learned",
+            "not converged: 3.2 nats of its optimum left",
+        ),
+        ("failed: " + 9 * "very long ", "failed"),
+    ],
+)
+def test_tables_say_in_a_few_words_how_fits_ended(tmp_path, status, words):
+    assert short_ending(write_fit(tmp_path, status=status)) == words
+
+
+def test_columns_that_say_nothing_are_left_out(tmp_path):
+    fit = write_fit(tmp_path, "sm", "sm", "preconditioned", "per_edge")
+    for words in ("left", "weights of", "exact$"):
+        assert words not in results_table([fit])
+    fit = write_fit(tmp_path, "sm", "sm", "preconditioned", suboptimality=0.004)
+    assert "left" in results_table([fit]) and "weights of" in results_table([fit])
+
+
+@pytest.mark.parametrize("value", [-1e-9, -4e-4, -0.0, 0.0, 4e-4])
+def test_no_number_is_minus_nothing(value):
+    printed = [getattr(numbers, name)(value) for name in ("nats", "gap", "size", "count", "percent", "small", "below")]
+    printed += [numbers.signed(value), numbers.uncertain(value, 0.0)]
+    assert not [text for text in printed if re.search(r"[-−]0(\.0*)?(?![.\d])", text)]
+    assert numbers.gap(value) == "0.000" and numbers.below(value) == "0.000 nats from"
+
+
+def test_minus_nothing_is_nowhere_in_tables(root, tmp_path):
+    tiny = {"estimate": -5.1, "exact": -5.0999, "gap": -1e-4, "standard_error": 0.01}
+    held_out = {"log_likelihood": CEILING, "maximum_likelihood": CEILING, "gap": -1e-5}
+    fit = write_fit(tmp_path, log_partition=tiny, held_out=held_out, suboptimality=-1e-8)
+    assert "-0.000" not in terminal_table([fit]) + results_table([fit])
 
 
 def test_tables_are_plain_balanced_tabulars(root, tmp_path):
     paths = tabulate_part("second", root, tmp_path)
-    assert [path.name for path in paths] == ["second.tex", "results.tex"]
+    assert [path.name for path in paths] == ["second.tex"]
     for path in paths:
         text = path.read_text(encoding="utf-8")
         assert text.count("{") == text.count("}") and text.count(r"\begingroup") == text.count(r"\endgroup") == 1
-        lines = text.replace("\n& ", " & ").splitlines()
-        rows = [line for line in lines if line.endswith(r"\\") and "multicolumn" not in line]
+        rows = [line for line in text.splitlines() if line.endswith(r"\\") and "multicolumn" not in line]
         assert {row.count("&") for row in rows} == {9}
 
 
@@ -201,5 +287,9 @@ def test_a_table_compiles_by_itself(root, tmp_path):
     subprocess.run(command, cwd=tmp_path, check=True, stdout=subprocess.DEVNULL)
 
 
-def test_words_are_escaped_for_latex():
-    assert escape("per_edge 50% & λ_min \\ −1") == r"per\_edge 50\% \& $\lambda$\_min \textbackslash{} $-$1"
+def test_values_far_to_the_left_do_not_squeeze_the_comparison(root):
+    fits = load_results(root)
+    low = dict(log_likelihood=CEILING - 500, maximum_likelihood=CEILING, gap=500.0)
+    fits[0].record["held_out"] = low
+    left = min(axes.get_xlim()[0] for axes in comparison.neighbourhoods(fits).axes)
+    assert left > CEILING - 100

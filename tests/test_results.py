@@ -9,13 +9,12 @@ import pytest
 from result_files import arrays, record, write_fit
 
 from assignment.errors import UserError
-from assignment.reporting.files import write_whole
-from assignment.reporting.results import fit_name, load_fit, load_part, load_results, save_fit
+from assignment.results import fit_name, load_fit, load_part, load_results, locked, save_fit, write_whole
 
 NAME = "nce-telescoped-shared-4"
 
 
-def test_names_follow_the_contract():
+def test_names_follow_the_format():
     assert fit_name("nce", "telescoped", "per_edge", 8) == "nce-telescoped-per_edge-8"
     assert fit_name("cnce", "matched", "shared", 4, "sgd") == "cnce-matched-shared-4-sgd"
     assert fit_name("ml", None, "shared", 4) == "ml-shared-4"
@@ -70,7 +69,7 @@ def test_arrays_that_do_not_hold_a_fit_are_refused(tmp_path, key, change, messag
     assert not (tmp_path / "new").exists()
 
 
-def test_facts_and_arrays_of_the_contract_must_be_there(tmp_path):
+def test_facts_and_arrays_of_the_format_must_be_there(tmp_path):
     facts = record(held_out={"log_likelihood": 1.0})
     del facts["steps"]
     with pytest.raises(ValueError, match="lacks steps, held_out.maximum_likelihood, held_out.gap"):
@@ -92,7 +91,7 @@ def test_folders_are_read_in_order_and_may_be_missing(tmp_path):
 
 def test_a_run_killed_between_the_files_leaves_no_fit(tmp_path, monkeypatch):
     write_fit(tmp_path)
-    monkeypatch.setattr("assignment.reporting.results.write_text", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr("assignment.results.fit_files.write_text", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         write_fit(tmp_path)
     assert load_part(tmp_path / "nce") == []
@@ -171,3 +170,13 @@ def test_json_is_sorted_and_indented(tmp_path):
     write_fit(tmp_path)
     text = (tmp_path / "nce" / f"{NAME}.json").read_text()
     assert text == json.dumps(json.loads(text), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def test_a_second_run_into_a_folder_is_refused_in_one_line_and_a_later_one_is_not(tmp_path):
+    with locked(tmp_path / "nce", "part nce"):
+        with pytest.raises(UserError, match="part nce is being run into .*nce already; wait") as error:
+            with locked(tmp_path / "nce", "part nce"):
+                pass
+        assert _one_line(error)
+    with locked(tmp_path / "nce", "part nce"):
+        assert list((tmp_path / "nce").iterdir()) == []

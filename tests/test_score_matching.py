@@ -2,35 +2,24 @@
 
 import numpy as np
 import pytest
+import second_cases as cases
 import tensorflow as tf
-from second_cases import FAMILIES, diagonal_start, digits, images_like, lattice, maximum_likelihood
+from second_cases import FAMILIES, covariance, digits, fisher_information, images_like, lattice, second_moments
 
-from assignment.batches import second_moments
-from assignment.estimators.following import CONVERGED, ON_BORDER, fit_score_matching
-from assignment.estimators.maximum_likelihood import mean_log_likelihood
-from assignment.estimators.score_matching import ScoreMatching, closed_form
-from assignment.lattice.gaussian import LatticeGaussian
-from assignment.lattice.information import covariance, fisher_information
-from assignment.lattice.precision import StencilPrecision
+from assignment import LatticeGaussian, ScoreMatching, StencilPrecision, fit_maximum_likelihood, fit_score_matching
+from assignment.fits.pursued import ON_BORDER, UNDETERMINED, closed_form, plain_result
 from assignment.lattice.sine import sine_transform, symbols
 from assignment.lattice.stencil import OFFSETS
 
 
-def weight_matrix(size, seed=4):
-    root = np.random.default_rng(seed).normal(size=[size, size])
-    return root @ root.T / size + np.eye(size)
-
-
-@pytest.mark.parametrize("plain", [True, False])
-def test_loss_is_its_definition(plain):
-    layer, weight = lattice(), np.eye(20) if plain else weight_matrix(20)
-    x, precision = images_like(layer), layer.to_dense().numpy()
+def test_plain_loss_is_its_definition():
+    layer, x = lattice(), images_like(lattice())
+    precision = layer.to_dense().numpy()
     score = -x.numpy().reshape(-1, 20) @ precision
-    expected = 0.5 * np.einsum("ni,ij,nj->n", score, weight, score).mean() - np.trace(weight @ precision)
-    found = ScoreMatching(None if plain else weight).loss(layer, x)
-    assert float(found) == pytest.approx(expected, rel=1e-12)
+    expected = 0.5 * np.einsum("ni,ni->n", score, score).mean() - np.trace(precision)
+    assert float(ScoreMatching().loss(layer, x)) == pytest.approx(expected, rel=1e-12)
     shifted = LatticeGaussian(layer, mean=tf.ones([5, 4], tf.float64))
-    assert float(ScoreMatching(None if plain else weight).loss(shifted, x + 1)) == pytest.approx(expected, rel=1e-12)
+    assert float(ScoreMatching().loss(shifted, x + 1)) == pytest.approx(expected, rel=1e-12)
 
 
 def test_loss_is_hyvarinens_laplacian_and_squared_gradient():
@@ -48,26 +37,48 @@ def test_loss_is_hyvarinens_laplacian_and_squared_gradient():
     assert float(ScoreMatching().loss(model, x)) == pytest.approx(float(tf.reduce_mean(expected)), rel=1e-12)
 
 
-@pytest.mark.parametrize("plain", [True, False])
 @pytest.mark.parametrize(("connectivity", "weights"), FAMILIES)
-def test_gradient_against_finite_differences_and_closed_form(connectivity, weights, plain):
-    layer, weight = lattice(connectivity, weights), None if plain else weight_matrix(20)
-    estimator, x = ScoreMatching(weight), images_like(layer, 200)
+def test_plain_gradient_and_closed_form_are_those_of_the_dense_quadratic(connectivity, weights):
+    layer = lattice(connectivity, weights)
+    x = images_like(layer, 200)
+    curvature, linear = cases.score_matching_quadratic(layer, second_moments(x), np.eye(20))
+    loss, gradient = cases.gradient(ScoreMatching(), layer, x)
+    theta = layer.theta.numpy()
+    assert loss == pytest.approx(theta @ (0.5 * curvature @ theta - linear), rel=1e-12)
+    np.testing.assert_allclose(gradient, curvature @ theta - linear, rtol=1e-9, atol=1e-9)
+    found = closed_form(layer, x.numpy().astype(np.float32))
+    np.testing.assert_allclose(found, np.linalg.solve(curvature, linear), rtol=1e-5)  # of float32 images
 
-    def gradient():
-        with tf.GradientTape() as tape:
-            loss = estimator.loss(layer, x)
-        return tape.gradient(loss, layer.theta.value).numpy()
 
-    theta, at_start, step = layer.theta.numpy(), gradient(), 1e-4
-    for k in range(0, len(theta), 5):
-        values = []
-        for sign in (1, -1):
-            layer.theta.assign(theta + sign * step * np.eye(len(theta))[k])
-            values.append(float(estimator.loss(layer, x)))
-        assert at_start[k] == pytest.approx((values[0] - values[1]) / (2 * step), rel=1e-6, abs=1e-7)
-    layer.theta.assign(closed_form(layer, second_moments(x.numpy()), weight))
-    np.testing.assert_allclose(gradient(), 0, atol=1e-10 * np.abs(at_start).max())
+@pytest.mark.parametrize(("connectivity", "weights"), FAMILIES)
+def test_preconditioned_is_the_dense_quadratic_with_its_covariance(connectivity, weights):
+    """M, held as a factor and its entries in float32, against dense Σ; also after it has moved to another Gaussian."""
+    layer = lattice(connectivity, weights, dtype="float32")
+    x, theta = images_like(layer, 50), layer.theta.numpy().astype(np.float64)
+    others = [LatticeGaussian(lattice(connectivity, weights, dtype="float32", seed=seed)) for seed in (5, 6)]
+    objective = ScoreMatching(others[0])
+    for other in others:
+        objective.move(other)
+        curvature, linear = cases.score_matching_quadratic(layer, second_moments(x), covariance(other.precision))
+        loss, gradient = cases.gradient(objective, layer, x)
+        half = theta @ curvature @ theta / 2
+        # Sums of 20 or so products of float32.
+        assert loss == pytest.approx(half - linear @ theta, abs=1e-5 * half)
+        np.testing.assert_allclose(gradient, curvature @ theta - linear, atol=1e-5 * np.abs(linear).max())
+
+
+def test_images_that_leave_the_closed_form_undetermined_have_none():
+    """Two images of 20 pixels are fewer equations than the 51 per-edge weights, but enough for shared ones."""
+    x = images_like(lattice(), 2).numpy().astype(np.float32)
+    for weights, determined in (("shared", True), ("per_edge", False)):
+        layer = cases.start(4, weights, x)
+        curvature = cases.score_matching_quadratic(layer, second_moments(x), np.eye(20))[0]
+        assert (np.linalg.matrix_rank(curvature) == len(curvature)) == determined
+        assert (closed_form(layer, x) is not None) == determined
+        result = plain_result(layer, ScoreMatching(), x, {"loss": np.zeros(1)})
+        assert (result.status == UNDETERMINED) == (not determined)
+        if not determined:
+            assert result.suboptimality is None and set(result.history) == {"loss"}
 
 
 @pytest.mark.parametrize(("connectivity", "weights"), FAMILIES)
@@ -75,16 +86,30 @@ def test_preconditioned_by_its_own_covariance_it_is_stationary_where_maximum_lik
     """With S = Σ(θ) on the edges alone, that is E_data[s] = E_θ[s], and M = Σ(θ), the closed form is θ."""
     layer = lattice(connectivity, weights)
     sigma = covariance(layer)
-    off_stencil = layer.to_dense().numpy() == 0
-    disturbance = 0.02 * weight_matrix(20) * off_stencil
-    np.testing.assert_allclose(closed_form(layer, sigma + disturbance, sigma), layer.theta, rtol=1e-8)
+    root = np.random.default_rng(4).normal(size=[20, 20])
+    disturbance = 0.02 * (root @ root.T / 20) * (layer.to_dense().numpy() == 0)
+    curvature, linear = cases.score_matching_quadratic(layer, sigma + disturbance, sigma)
+    np.testing.assert_allclose(np.linalg.solve(curvature, linear), layer.theta, rtol=1e-8)
+
+
+@pytest.mark.parametrize(("connectivity", "weights"), [(4, "shared"), (8, "shared"), (4, "per_edge")])
+def test_preconditioned_gradient_vanishes_at_the_maximum_likelihood_fit_to_all_images(connectivity, weights):
+    layer = cases.start(connectivity, weights, digits())
+    objective = ScoreMatching(LatticeGaussian(layer))
+    at_start = cases.gradient(objective, layer, digits())[1]
+    fit_maximum_likelihood(layer, digits())
+    objective.move(LatticeGaussian(layer))
+    gradient = cases.gradient(objective, layer, digits())[1]
+    # In units of the sampling error of the images: s has the covariance F, and the gradient of one image about 4F.
+    error = np.sqrt(np.diag(fisher_information(layer)) / len(digits()))
+    assert np.abs(gradient / error).max() < 0.01 < np.abs(at_start / error).max()
 
 
 def test_constant_diagonal_is_besags_pseudo_likelihood():
     """With Λ_ii = a, −log Π p(x_i | rest) = ‖Λx‖²/2a − (D/2) log a per image: the same optimum as ½‖Λx‖² − Da."""
     layer = lattice(8, "shared")
     x = images_like(layer, 300)
-    layer.assign_theta(closed_form(layer, second_moments(x.numpy())))
+    layer.assign_theta(closed_form(layer, x.numpy()))
     with tf.GradientTape() as tape:
         precision = layer.to_dense()
         variance = 1 / tf.linalg.diag_part(precision)
@@ -99,26 +124,25 @@ def test_constant_diagonal_is_besags_pseudo_likelihood():
     ("diagonal", "expected"), [(4.1, (0.874, 0.775)), (4.5, (0.935, 0.828)), (6.0, (0.984, 0.912))]
 )
 def test_efficiency_on_homogeneous_lattices(diagonal, expected):
-    """Variance of repeated closed-form fits over the Cramér–Rao bound: mathematics.md's for M = I, 1 for M = Σ."""
+    """The Cramér–Rao bound over the variance of repeated closed-form fits: published for M = I, 1 for M = Σ."""
     images, repeats = 20, 8000
-    layer = StencilPrecision(4, "shared", dtype="float64")
-    layer.build((None, 28, 28))
-    layer.assign_theta([diagonal, -1, -1])
-    eigenvalues = np.tensordot(layer.theta.numpy(), symbols(28, 28, OFFSETS[4]), axes=1)
+    symbol = symbols(28, 28, OFFSETS[4])
+    theta = np.array([diagonal, -1, -1])
+    eigenvalues = np.tensordot(theta, symbol, axes=1)
     random = np.random.default_rng(0)
     # Images are white noise over √λ in the sine basis, and all that the closed form sees of them is their mean power.
     power = random.chisquare(images, [repeats, 28, 28]) / images / eigenvalues
-    bound = np.diag(np.linalg.inv(fisher_information(layer))) / images
+    information = 0.5 * np.einsum("khw,lhw,hw->kl", symbol, symbol, eigenvalues**-2)
+    bound = np.diag(np.linalg.inv(information)) / images
     tolerance = 4 * np.sqrt(2 / repeats)  # The relative standard error of a variance, times 4.
     for weight, efficiency in ((np.ones([28, 28]), np.array([*expected, expected[1]])), (1 / eigenvalues, np.ones(3))):
         fits = closed_forms_in_the_sine_basis(power, weight)
-        assert np.abs((fits.mean(axis=0) - layer.theta) / (fits.std(axis=0) / np.sqrt(repeats))).max() < 5
-        squared_error = np.mean((fits - layer.theta) ** 2, axis=0)
-        np.testing.assert_allclose(bound / squared_error, efficiency, rtol=tolerance)
+        assert np.abs((fits.mean(axis=0) - theta) / (fits.std(axis=0) / np.sqrt(repeats))).max() < 5
+        np.testing.assert_allclose(bound / np.mean((fits - theta) ** 2, axis=0), efficiency, rtol=tolerance)
 
 
 def closed_forms_in_the_sine_basis(power, weight):
-    """`closed_form` of many data sets [R, H, W] at once, for shared weights and 4 neighbours; see the test of it."""
+    """The closed forms of many data sets [R, H, W] at once, for shared weights and 4 neighbours; see the test of it."""
     symbol = symbols(*weight.shape, OFFSETS[4])
     products = np.einsum("khw,lhw,hw->hwkl", symbol, symbol, weight)
     curvature = np.tensordot(power, products, axes=2)
@@ -129,52 +153,56 @@ def test_closed_form_in_the_sine_basis_is_the_closed_form():
     layer = lattice(4, "shared", size=(6, 5))
     x = images_like(layer, 40).numpy()
     power = np.mean(sine_transform(tf.constant(x)).numpy() ** 2, axis=0)
+    found = closed_forms_in_the_sine_basis(power[None], np.ones([6, 5]))[0]
+    np.testing.assert_allclose(found, closed_form(layer, x), rtol=1e-9)
     variance = 1 / np.tensordot(layer.theta.numpy(), symbols(6, 5, OFFSETS[4]), axes=1)
-    for weight, dense in ((np.ones([6, 5]), None), (variance, covariance(layer))):
-        found = closed_forms_in_the_sine_basis(power[None], weight)[0]
-        np.testing.assert_allclose(found, closed_form(layer, second_moments(x), dense), rtol=1e-9)
+    found = closed_forms_in_the_sine_basis(power[None], variance)[0]
+    curvature, linear = cases.score_matching_quadratic(layer, second_moments(x), covariance(layer))
+    np.testing.assert_allclose(found, np.linalg.solve(curvature, linear), rtol=1e-9)
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "rmsprop", "adam"])
-def test_gradient_fit_finds_the_closed_form_where_that_is_positive_definite(optimizer):
+def test_plain_fit_finds_the_closed_form_where_that_is_positive_definite(optimizer):
     truth = lattice(4, "shared", size=(8, 8))
     x = LatticeGaussian(truth).sample_by_factor(2000, seed=(3, 4)).numpy().astype(np.float32)
-    layer, _ = diagonal_start(4, "shared", x)
-    result = fit_score_matching(layer, x, "plain", optimizer, steps=150)
-    optimum = closed_form(layer, second_moments(x))
-    assert result["status"] == CONVERGED and result["optimum_min_eigenvalue"] > 0
+    layer = cases.start(4, "shared", x)
+    result = fit_score_matching(layer, x, optimizer, variant="plain", steps=150)
+    optimum = closed_form(layer, x)
+    assert result.status == "converged" and result.history["optimum_min_eigenvalue"] > 0
     standard_error = np.sqrt(np.diag(np.linalg.inv(fisher_information(layer))) / len(x))
     assert np.abs((layer.theta.numpy() - optimum) / standard_error).max() < 0.5
+    # The certificate is KL(p_θ* ‖ p_θ).
+    best = StencilPrecision(4, "shared", dtype="float64")
+    best.build(x.shape)
+    best.assign_theta(optimum)
+    there = lattice(4, "shared", size=(8, 8))
+    there.assign_theta(layer.theta.numpy())
+    divergence = float(LatticeGaussian(best).kl_divergence(LatticeGaussian(there)))
+    assert result.suboptimality == pytest.approx(divergence, rel=1e-6, abs=1e-10)
 
 
 @pytest.mark.parametrize(("weights", "optimizer"), [("shared", "rmsprop"), ("per_edge", "adam")])
 def test_preconditioned_fit_reaches_maximum_likelihood_on_digits(weights, optimizer):
-    layer, moments = diagonal_start(4, weights, digits())
-    positive = []
+    layer, positive = cases.start(4, weights, digits()), []
 
     def progress(*_):
         positive.append(bool(layer.operator().positive_definite()))
 
-    result = fit_score_matching(layer, digits(), "preconditioned", optimizer, steps=120, progress=progress)
-    assert result["status"] == CONVERGED and all(positive)
-    gap = maximum_likelihood(4, weights, digits()) - mean_log_likelihood(layer, moments)
+    result = fit_score_matching(layer, digits(), optimizer, steps=120, progress=progress)
+    assert result.status == "converged" and all(positive) and len(positive) == len(result.history["loss"])
+    gap = cases.best_likelihood(4, weights) - cases.likelihood(layer)
     assert 0 < gap < 0.05  # Nats; sampling errors cost the per-edge maximum likelihood fit itself P/2N = 0.044 here.
+    assert result.suboptimality == pytest.approx(gap, rel=0.2, abs=1e-8)  # but for terms of third order
 
 
 def test_plain_fit_is_held_on_the_border_and_says_so():
-    layer, _ = diagonal_start(4, "shared", digits())
-    positive = []
+    layer, positive = cases.start(4, "shared", digits()), []
 
     def progress(*_):
         positive.append(bool(layer.operator().positive_definite()))
 
-    result = fit_score_matching(layer, digits(), "plain", steps=80, progress=progress)
+    result = fit_score_matching(layer, digits(), variant="plain", steps=80, progress=progress)
     assert all(positive)
-    assert result["status"] == ON_BORDER
-    assert result["optimum_min_eigenvalue"] < -3 < 0 < result["min_eigenvalue"] < 0.05
-    assert result["loss_at_optimum"] < result["loss_at_fit"]
-
-
-def test_bad_variant():
-    with pytest.raises(ValueError, match="variant must be one of preconditioned, plain"):
-        fit_score_matching(lattice(dtype="float32"), np.ones([9, 5, 4], "f4"), "white")
+    assert result.status == ON_BORDER and result.suboptimality is None
+    assert result.history["optimum_min_eigenvalue"] < -3 < 0 < layer.operator().min_eigenvalue() < 0.05
+    assert result.history["loss_at_optimum"] < result.history["loss_at_fit"]

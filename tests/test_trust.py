@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from assignment.errors import UserError
-from assignment.parts import report
+from assignment.exercise import report
 
 ROOT = Path(__file__).parents[1]
 FILES = sorted([*ROOT.glob("assignment/**/*.py"), *ROOT.glob("tests/grading/**/*.py")])
@@ -19,6 +19,8 @@ STARTERS = {f"subprocess.{name}" for name in ("run", "call", "check_call", "chec
 # What these functions must be told, wherever they are called.
 ASKED = {"np.load": ("allow_pickle", False), "numpy.load": ("allow_pickle", False)}
 ASKED |= {name: ("filter", "data") for name in ("extract", "extractall", "unpack_archive")}
+# That of zipfile has no such argument: it stays within its folder by itself, and goes by this name.
+OF_ZIPFILE = "zipped.extract"
 # What nobody may be told.
 REFUSED = {"shell": True, "allow_pickle": True, "verify": False, "verify_ssl": False, "safe_mode": False}
 
@@ -47,7 +49,7 @@ def faults_of_call(call):
     if name in BUILTINS | SHELLS or name.startswith(("os.exec", "os.spawn")):
         yield f"{name} is called"
     for key in (name, name.rpartition(".")[2]):
-        if key in ASKED and told.get(ASKED[key][0], "nothing") != ASKED[key][1]:
+        if key in ASKED and name != OF_ZIPFILE and told.get(ASKED[key][0], "nothing") != ASKED[key][1]:
             yield f"{name} is not told {ASKED[key][0]}={ASKED[key][1]!r}"
     if name in STARTERS and isinstance(call.args[0] if call.args else None, (ast.Constant, ast.JoinedStr, ast.BinOp)):
         yield f"{name} is given a command line, not a list of arguments"

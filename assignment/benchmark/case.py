@@ -5,6 +5,8 @@ Prints JSON: seconds of each operation on one image, and by how many bytes the p
 
 import json
 import sys
+from collections.abc import Callable
+from typing import Any
 
 import tensorflow as tf
 
@@ -12,10 +14,11 @@ from assignment.benchmark.timing import PeakMemory, median_seconds
 from assignment.lattice.gaussian import LatticeGaussian
 from assignment.lattice.precision import StencilPrecision
 
+Operations = dict[str, Callable[[tf.Tensor], tf.Tensor]]  # on one image [1, H, W]
 OPERATIONS = ("quadratic form", "product", "log det", "sample", "log_prob")
 
 
-def measure(way, side):
+def measure(way: str, side: int) -> dict[str, Any]:
     """{"seconds": {operation: seconds}, "bytes": growth} for a way of `WAYS`."""
     tf.linalg.cholesky(tf.eye(2)).numpy()  # Wakes TensorFlow.
     memory = PeakMemory()
@@ -28,7 +31,7 @@ def measure(way, side):
     return {"seconds": seconds, "bytes": memory.growth()}
 
 
-def stencil(weights):
+def stencil(weights: str) -> Callable[[int], Operations]:
     """The operations of this package, each on one image [1, H, W]."""
 
     def operations(side):
@@ -45,7 +48,7 @@ def stencil(weights):
     return operations
 
 
-def dense(side):
+def dense(side: int) -> Operations:
     """The same with Λ as a [D, D] matrix."""
     precision, seed = new_layer("shared", side).to_dense(), tf.Variable([0, 1])
 
@@ -72,7 +75,7 @@ def dense(side):
     }
 
 
-def new_layer(weights, side):
+def new_layer(weights: str, side: int) -> StencilPrecision:
     """Λ with 3 on the diagonal and −0.7 for every edge, positive definite at any size."""
     layer = StencilPrecision(4, weights)
     layer.build((None, side, side))

@@ -1,20 +1,22 @@
 """Telescoped NCE on made-up images of 256 × 256 pixels, against the truth they were drawn from."""
 
 import time
+from typing import Any
 
 import numpy as np
 
-from assignment.estimators.telescoping import telescope
+from assignment.fits.telescoped_nce import fit_telescoped_nce
 from assignment.lattice.gaussian import LatticeGaussian
-from assignment.lattice.information import fisher_information
+from assignment.lattice.information import double, shared_information
 from assignment.lattice.precision import StencilPrecision
+from assignment.training.loop import Progress
 
 TRUTH = (3.0, -0.7, -0.6)
 IMAGES = 400
 CHUNK = 50  # images drawn at once
 
 
-def recover(side, images=IMAGES, seed=0, progress=None):
+def recover(side: int, progress: Progress | None = None, images: int = IMAGES, seed: int = 0) -> dict[str, Any]:
     """Fits `images` draws of the lattice with weights TRUTH on side × side pixels.
 
     Returns:
@@ -24,26 +26,23 @@ def recover(side, images=IMAGES, seed=0, progress=None):
     layer = StencilPrecision(4, "shared")
     layer.build((None, side, side))
     layer.assign_theta(TRUTH)
-    errors = np.sqrt(np.diag(np.linalg.inv(fisher_information(layer))) * 2 / images)
+    errors = np.sqrt(np.diag(np.linalg.inv(shared_information(layer)[1])) * 2 / images)
     draws = [
         LatticeGaussian(layer).sample_by_factor(min(CHUNK, images - k), seed=(seed, k)).numpy()
         for k in range(0, images, CHUNK)
     ]
     data = np.concatenate(draws)
-    layer.assign_theta([1 / np.mean(data**2, dtype=np.float64), 0, 0])
+    layer.match_variances(data)
     start = time.monotonic()
-    stages, _ = telescope(layer, data, seed=seed, passes=1, progress=progress)
-    exact = StencilPrecision(4, "shared", dtype="float64")
-    exact.build((None, side, side))
-    exact.assign_theta(layer.theta.numpy())
+    result = fit_telescoped_nce(layer, data, seed=seed, passes=1, progress=progress)
     return {
         "side": side,
         "images": images,
         "truth": list(TRUTH),
         "weights": layer.theta.numpy().tolist(),
         "standard_errors": errors.tolist(),
-        "log_partition": stages[-1].log_partition,
-        "standard_error": stages[-1].variance ** 0.5,
-        "exact": float(LatticeGaussian(exact).log_partition()),
+        "log_partition": result.log_partition,
+        "standard_error": result.standard_error,
+        "exact": float(LatticeGaussian(layer.operator(double(layer))).log_partition()),
         "seconds": time.monotonic() - start,
     }

@@ -1,22 +1,26 @@
 """One NCE step on 512 images of 28 × 28 and as many noise images: ours against the dense way."""
 
+from collections.abc import Callable
+
 import keras
 import numpy as np
 import tensorflow as tf
 
 from assignment.benchmark.timing import median_seconds, side_by_side
-from assignment.estimators.nce import NCE, nce_loss
-from assignment.estimators.noise import DiagonalNoise
-from assignment.estimators.telescoping import Journey
-from assignment.fit import TOGETHER, Trainer
+from assignment.fits.fixed_nce import TOGETHER
 from assignment.lattice.precision import StencilPrecision
+from assignment.objectives.nce import NCE, nce_loss
+from assignment.objectives.noise import DiagonalNoise
+from assignment.objectives.telescoped_nce import MovingNoise, TelescopedNCE
+from assignment.training.step import Step
 
 SIZE, IMAGES = (28, 28), 512
-STEP_PIXELS = 2**21  # of data in a step whose cost per pixel is measured
+STEP_PIXELS = {"shared": 2**21, "per_edge": 2**21}  # of data in a step whose cost per pixel is measured
+STILL = 1e-6  # reach and learning rate, so that every step is like the first
 SEEDS = tf.constant([[0, step] for step in range(TOGETHER)])
 
 
-def nce_steps():
+def nce_steps() -> dict[str, float]:
     """Seconds of a step by what is done, and whether a call does it once or, as `fit` does, TOGETHER times."""
     images = tf.constant(np.random.default_rng(0).standard_normal((IMAGES, *SIZE)), tf.float32)
     eager = dense(images)
@@ -34,36 +38,43 @@ def nce_steps():
     return {name: time / (TOGETHER if name in together else 1) for name, time in seconds.items()}
 
 
-def random_numbers(seed):
+def random_numbers(seed: tf.Tensor) -> tf.Tensor:
     """What TensorFlow draws as the noise of one step."""
     return tf.random.stateless_normal([IMAGES, *SIZE], seed)
 
 
-def many(step):
-    """A graph that calls step(seed) with all SEEDS, as `Trainer.steps` does."""
+def many(step: Callable) -> Callable:
+    """A graph that calls step(seed) with all SEEDS, as a `Step` does."""
     return tf.function(lambda: tf.map_fn(step, SEEDS, fn_output_signature=tf.float32, parallel_iterations=2))
 
 
-def stencil(images, weights):
+def stencil(images: tf.Tensor, weights: str) -> Callable:
     """Our steps."""
     layer = StencilPrecision(4, weights)
     layer.build(images.shape)
-    trainer = Trainer(layer, NCE(DiagonalNoise(np.ones(SIZE))), "adam", diagonal=True)
-    minibatches = tf.stack([images] * TOGETHER)
-    return lambda: trainer.steps(minibatches, SEEDS, [1e-6] * TOGETHER, TOGETHER)
+    step = Step(layer, NCE(DiagonalNoise(np.ones(SIZE))), "adam")
+    minibatches, still = tf.stack([images] * TOGETHER), tf.fill([TOGETHER], STILL)
+    return lambda: step.run(minibatches, SEEDS, still, still, tf.constant(TOGETHER))
 
 
-def dense(images):
+def dense(images: tf.Tensor) -> Callable:
     """step(seed), the dense way."""
     mask = lattice_mask()
     precision, constant = tf.Variable(tf.eye(len(mask))), tf.Variable(0.0)
-    optimizer = keras.optimizers.Adam(1e-6)
+    optimizer = keras.optimizers.Adam(STILL)
     optimizer.build([precision, constant])
     return lambda seed: dense_step(images, random_numbers(seed), precision, mask, constant, optimizer)
 
 
-def dense_step(images, noise, dense, mask, constant, optimizer):
-    """The step with Λ as a masked [D, D] variable, as the hand-out's notes suggest."""
+def dense_step(
+    images: tf.Tensor,
+    noise: tf.Tensor,
+    dense: tf.Variable,
+    mask: tf.Tensor,
+    constant: tf.Variable,
+    optimizer: keras.optimizers.Optimizer,
+) -> tf.Tensor:
+    """The step with Λ as a masked [D, D] variable, as public solutions of the exercise have it."""
     images, noise = (tf.reshape(u, [-1, len(mask)]) for u in (images, noise))
     with tf.GradientTape() as tape:
         precision = dense * mask
@@ -76,7 +87,7 @@ def dense_step(images, noise, dense, mask, constant, optimizer):
     return loss
 
 
-def lattice_mask():
+def lattice_mask() -> tf.Tensor:
     """1 where the 4-connected Λ may differ from zero, [D, D]."""
     layer = StencilPrecision(4, "shared")
     layer.build(SIZE)
@@ -84,12 +95,12 @@ def lattice_mask():
     return layer.to_dense()
 
 
-def telescoped_seconds_per_pixel(side):
-    """What a step of telescoped NCE costs per pixel of data, shared weights, on images of side × side pixels."""
-    layer = StencilPrecision(4, "shared")
+def telescoped_seconds_per_pixel(weights: str, side: int) -> float:
+    """What a step of telescoped NCE costs per pixel of data, on images of side × side pixels."""
+    layer = StencilPrecision(4, weights)
     layer.build((None, side, side))
-    images = max(1, STEP_PIXELS // side**2)
-    x = np.random.default_rng(0).standard_normal((images, side, side)).astype(np.float32)
-    trainer = Journey(layer, "adam", 1.0, 1, 0, None).trainer
-    trainer.reach.assign(1e-6)
-    return median_seconds(lambda: trainer.step(x, SEEDS[0])) / x.size
+    images = max(1, STEP_PIXELS[weights] // side**2)
+    x = np.random.default_rng(0).standard_normal((1, images, side, side)).astype(np.float32)
+    step = Step(layer, TelescopedNCE(MovingNoise(layer, 0.0)), "adam")
+    still = tf.constant([STILL])
+    return median_seconds(lambda: step.run(x, SEEDS[:1], still, still, tf.constant(1))) / x.size

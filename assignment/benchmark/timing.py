@@ -4,6 +4,7 @@ import os
 import re
 import statistics
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import tensorflow as tf
 ENOUGH = 0.5  # seconds of repetitions
 
 
-def median_seconds(function, most=30):
+def median_seconds(function: Callable, most: int = 30) -> float:
     """The median time of a function whose results are awaited, first call aside; at most `most` calls."""
     function = _awaited(function)
     function()
@@ -24,7 +25,7 @@ def median_seconds(function, most=30):
     return statistics.median(times)
 
 
-def side_by_side(functions, rounds=10, calls=3):
+def side_by_side(functions: dict[str, Callable], rounds: int = 10, calls: int = 3) -> dict[str, float]:
     """The median times of functions by name, taken in turns: whatever else the machine does hits them all alike."""
     functions = {name: _awaited(function) for name, function in functions.items()}
     times = {name: [] for name in functions}
@@ -48,11 +49,11 @@ def _seconds(function):
 class PeakMemory:
     """How far a process grows beyond what it holds now: Linux keeps a high-water mark, which can be set back."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         Path("/proc/self/clear_refs").write_text("5")
         self.before = self._read("VmRSS")
 
-    def growth(self):
+    def growth(self) -> int:
         """Bytes."""
         return max(0, self._read("VmHWM") - self.before)
 
@@ -60,7 +61,7 @@ class PeakMemory:
         return 1024 * int(re.search(rf"{field}:\s*(\d+)", Path("/proc/self/status").read_text())[1])
 
 
-def machine():
+def machine() -> str:
     """What the numbers were measured on, in words."""
     devices = tf.config.list_physical_devices("GPU")
     if devices:

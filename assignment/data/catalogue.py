@@ -1,230 +1,159 @@
-"""Data sets that tensorflow-datasets knows and has prepared, or can prepare, in a data folder.
+"""Data sets that tensorflow-datasets knows by name and has prepared, or can download.
 
-TensorFlow and tensorflow-datasets are imported where they are used: what needs no data set should not wait for them.
+TensorFlow and tensorflow-datasets are imported where they are used: what needs neither should not wait for them.
 """
 
+import errno
+import hashlib
 import io
+import logging
+import os
+import re
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stdout
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from assignment.data import guards, network
+from assignment.data import network
 from assignment.data.network import Unavailable
-from assignment.data.raw import SPLITS, RawImages, chunk_length
-from assignment.data.store import publish, unwritable, workshop
+from assignment.data.raw import SPLITS, chunk_length, sha256
+from assignment.data.store import arrays_in, write_npy
 from assignment.errors import UserError, did_you_mean
+from assignment.progress import say
 
-_ORIGIN_FILE = "origin.txt"
-_IDX_FILE = "idx.sha256"
-_BATCH = 1000
+# For each split the number of its images and the SHA-256 of their pixels, in the order of tensorflow-datasets.
+KNOWN = {
+    "mnist": {
+        "train": (60000, "59edd5ea35c0062957306cacba8ae47e71e2c56261f4ca10230aacc14943dd3b"),
+        "test": (10000, "a85d8dffc6063fb89dcbc2122651701e7bbc18837f940fc9d76df48c224558ca"),
+    },
+    "fashion_mnist": {
+        "train": (60000, "d6f7acb83157a75006f04dbae6822f88b1bb1651cef953707c39831d938776a3"),
+        "test": (10000, "a84f70bc4eaa1b2c5e671e99525a60f9dbe89328fa62013e4aa30ba11800c4df"),
+    },
+}
 
 
-def check(name, data_dir, others=()):
-    """Raises UserError unless `name` is a data set of tensorflow-datasets that fits this package.
+def names() -> list[str]:
+    """All data sets that tensorflow-datasets knows."""
+    import tensorflow_datasets as tfds
 
-    Args:
-      name: `set` or `set/configuration`.
-      data_dir: the data folder.
-      others: further names worth suggesting, should this one be unknown.
-    """
+    return tfds.list_builders(with_community_datasets=False)
+
+
+def check(name: str, *others: str) -> None:
+    """Raises UserError unless `name`, as `set` or `set/configuration`, is a data set that fits this package."""
     import tensorflow_datasets as tfds
 
     base, slash, config = name.partition("/")
-    known = tfds.list_builders(with_community_datasets=False)
-    if base not in known:
-        raise UserError(f"unknown data set {name!r}{_suggestion(base, [*others, *known])}")
+    catalogue = "; the catalogue of tensorflow-datasets lists the names"
+    if base not in names():
+        raise UserError(f"unknown data set {name!r}{did_you_mean(base, [*others, *names()]) or catalogue}")
     try:
         configs = tfds.builder_cls(base).builder_configs
         if slash and config not in configs:
-            raise UserError(f"data set {base!r} has no configuration {config!r}{_suggestion(config, list(configs))}")
-        _image_key(_builder(name, data_dir))
+            near = did_you_mean(config, list(configs)) or catalogue
+            raise UserError(f"data set {base!r} has no configuration {config!r}{near}")
+        _image_key(_builder(name, Path("nowhere")))
     except ImportError as error:
-        raise UserError(f"data set {base!r} needs a package that is not installed ({guards.reason(error)})") from error
+        raise UserError(f"data set {base!r} needs a package that is not installed ({_reason(error)})") from error
 
 
-def is_prepared(name, data_dir):
-    """Is there a prepared `name`, whole or damaged, in the data folder?"""
-    return Path(_builder(name, data_dir).data_dir).exists()
+def find(name: str, data_dir: Path) -> Path | None:
+    """A folder in which `name` is prepared: the data folder, $TFDS_DATA_DIR or ~/tensorflow_datasets."""
+    places = [data_dir, os.environ.get("TFDS_DATA_DIR") or data_dir, "~/tensorflow_datasets"]
+    places = [Path(place).expanduser() for place in places]
+    return next((place for place in places if Path(_builder(name, place).data_dir).exists()), None)
 
 
-def read(name, data_dir):
-    """A prepared data set, whose images come in the order of the stock `tfds.load`, as long as they are asked for.
-
-    Returns:
-      RawImages; its source is what `prepare_idx` or `download` noted when the set was prepared.
+def copy(name: str, place: Path, folder: Path) -> str:
+    """Writes the images of a set prepared in `place` to `folder` as train.npy and test.npy; returns their source.
 
     Raises:
-      UserError: the set is no longer described by its files, or lacks a split.
+      UserError: the set is damaged, lacks a split, or is not what its name says.
     """
-    builder = _builder(name, data_dir)
-    folder = Path(builder.data_dir)
-    if not (folder / "dataset_info.json").exists():
-        raise guards.damaged(folder, "dataset_info.json is missing")
+    builder = _builder(name, place)
+    prepared = Path(builder.data_dir)
+    if not (prepared / "dataset_info.json").exists():
+        raise _damaged(prepared, "dataset_info.json is missing")
     key = _image_key(builder)
     for split in SPLITS:
         if split not in builder.info.splits:
             raise UserError(f"data set {name!r} has no {split} split, only {', '.join(builder.info.splits)}")
-    origin = _note(folder, _ORIGIN_FILE) or "prepared beforehand"
-    return RawImages(
-        name=name,
-        counts={split: builder.info.splits[split].num_examples for split in SPLITS},
-        size=builder.info.features[key].shape[:2],
-        source=f"{name} {builder.version} of tensorflow-datasets, {origin}",
-        data_dir=Path(data_dir),
-        files=folder,
-        read=lambda split: _chunks(builder, key, split, folder),
-        idx_sha256=_note(folder, _IDX_FILE),
-    )
+        shape = (builder.info.splits[split].num_examples, *builder.info.features[key].shape[:2])
+        with _asking(partial(_damaged, prepared)):
+            write_npy(folder / f"{split}.npy", shape, np.uint8, _read(builder, key, split, shape[1:]))
+    if name in KNOWN and not _is_known(name, arrays_in(folder)):
+        raise UserError(f"the images in {prepared} are not those of {name}; delete that folder and run again")
+    return f"{name} {builder.version} of tensorflow-datasets"
 
 
-def prepare_idx(name, data_dir, splits, sha256, origin):
-    """Prepares a data set from IDX files, so that the stock `tfds.load(name, data_dir=…, download=False)` reads it.
-
-    Does nothing if the set is there already. The images stream from file to file, but tensorflow-datasets shuffles
-    them in between, and holds up to 1 GB of them (as PNG) while it does.
-
-    Args:
-      name: a data set of tensorflow-datasets whose features are one image and one label.
-      data_dir: the data folder.
-      splits, sha256: as from `idx.read_folder`.
-      origin: where the bytes came from, in words.
-
-    Raises:
-      UserError: the images do not fit the data set, or the folder cannot be written to.
-    """
-    _check_fit(_builder(name, data_dir), splits)
-    count = sum(len(split.labels) for split in splits.values())
-    notes = {_ORIGIN_FILE: origin, _IDX_FILE: sha256}
-    try:
-        _prepare(name, data_dir, _idx_builder(name, splits), notes, f"preparing {count:,} images of {name} (once) …")
-    except Unavailable as error:  # with the files at hand only writing can fail
-        raise unwritable(data_dir, error) from error
-
-
-def download(name, data_dir):
-    """Has tensorflow-datasets download and prepare a data set, if a network answers.
-
-    Raises:
-      Unavailable: no network, or the download failed.
-      UserError: the folder cannot be written to.
-    """
-    address = download_address(name)
-    network.require(address)
-    notes = {_ORIGIN_FILE: f"downloaded from {address}"}
-    _prepare(name, data_dir, _builder, notes, f"downloading and preparing {name} (once) …")
-
-
-def download_address(name):
-    """The first address from which tensorflow-datasets would download `name`."""
+def download(name: str, folder: Path) -> str:
+    """Like `copy`, once tensorflow-datasets has downloaded and prepared the set; Unavailable where it cannot."""
     import tensorflow_datasets as tfds
 
-    addresses = tfds.builder_cls(name.partition("/")[0]).url_infos
+    addresses = list(tfds.builder_cls(name.partition("/")[0]).url_infos)
     if not addresses:
         raise Unavailable("tensorflow-datasets names no address to download it from")
-    return next(iter(addresses))
+    network.require(addresses[0])
+    say(f"downloading and preparing {name} (once) …")
+    place = folder.parent / "download"
+    tfds.display_progress_bar(sys.stderr.isatty())
+    with _asking(Unavailable):
+        config = tfds.download.DownloadConfig(try_download_gcs=False)
+        _builder(name, place).download_and_prepare(download_config=config)
+    return f"{copy(name, place, folder)}, downloaded from {addresses[0]}"
 
 
-def _builder(name, data_dir):
+def in_order(name: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray] | None:
+    """The images of a known set, from the order of its IDX files to that of tensorflow-datasets; None if it is another.
+
+    tensorflow-datasets sorts by the MD5 of the split's name and the image's number.
+    """
+    if name not in KNOWN or any(len(arrays[split]) != KNOWN[name][split][0] for split in SPLITS):
+        return None
+    arrays = {split: np.asarray(arrays[split])[_order(split, len(arrays[split]))] for split in SPLITS}
+    return arrays if _is_known(name, arrays) else None
+
+
+def _order(split: str, count: int) -> list[int]:
+    return sorted(range(count), key=lambda number: hashlib.md5(f"{split}{number}".encode()).digest())
+
+
+def _is_known(name: str, arrays: dict[str, np.ndarray]) -> bool:
+    return all((len(arrays[split]), sha256(arrays[split])) == KNOWN[name][split] for split in SPLITS)
+
+
+def _builder(name: str, place: Path):
     import tensorflow_datasets as tfds
 
     base, _, config = name.partition("/")
-    with guards.reading(Path(data_dir, name)), guards.quiet():
-        return tfds.builder_cls(base)(data_dir=data_dir, config=config or None)
+    with _asking(partial(_damaged, place / name)):
+        return tfds.builder_cls(base)(data_dir=place, config=config or None)
 
 
-def _idx_builder(name, splits):
-    """Like `_builder`, with IDX files in the place of a download.
-
-    The class bears the name of the stock one, so that it prepares the stock folder, and stays out of the registry.
-    """
+def _read(builder, key: str, split: str, size: tuple[int, int]) -> Iterator[np.ndarray]:
+    """The images of a split in order, one by one or in arrays [m, H, W] uint8."""
     import tensorflow_datasets as tfds
 
-    base, _, config = name.partition("/")
-    stock = tfds.builder_cls(base)
-
-    def split_generators(self, download_manager):
-        return {name: self._generate_examples(split) for name, split in splits.items()}
-
-    def generate_examples(self, split):
-        # The key of an example decides its place in the shuffled set: its number, as in the stock builder.
-        examples = zip(_encoded(split.images), split.labels.tolist(), strict=True)
-        return enumerate({"image": io.BytesIO(png), "label": label} for png, label in examples)
-
-    methods = {"_split_generators": split_generators, "_generate_examples": generate_examples}
-    with tfds.core.registered.skip_registration():
-        builder_class = type(stock.__name__, (stock,), {"__module__": stock.__module__, **methods})
-    return lambda _, data_dir: builder_class(data_dir=data_dir, config=config or None)
+    if builder.info.file_format == tfds.core.file_adapters.FileFormat.ARRAY_RECORD:
+        yield from (example[key][..., 0] for example in builder.as_data_source(split))
+        return
+    decoders = tfds.decode.PartialDecoding({key: True})
+    # Small images are decoded faster than they are handed over: 32 at once halve the time on 2 cores.
+    config = tfds.ReadConfig(try_autocache=False, num_parallel_calls_for_decode=32)
+    images = builder.as_dataset(split=split, decoders=decoders, read_config=config).batch(chunk_length(size))
+    yield from (batch[key][..., 0] for batch in images.as_numpy_iterator())
 
 
-def _encoded(images):
-    """The images of an IdxFile as PNG bytes. Preparing takes half as long with many to a call as with one."""
-    import tensorflow as tf
-
-    for chunk in images.chunks():
-        for start in range(0, len(chunk), _BATCH):
-            yield from tf.io.encode_png(chunk[start : start + _BATCH, :, :, None]).numpy()
-
-
-def _prepare(name, data_dir, make_builder, notes, message):
-    """Prepares in a workshop with `make_builder(name, data_dir)`, and moves the whole into the data folder.
-
-    Args:
-      notes: {name of a file to leave with the data: a line of text}.
-    """
-    import tensorflow_datasets as tfds
-
-    with workshop(data_dir) as bench:
-        if is_prepared(name, data_dir):  # by another process, in the meantime
-            return
-        network.say(message)
-        builder = make_builder(name, bench)
-        tfds.display_progress_bar(sys.stderr.isatty())
-        with guards.quiet(), guards.preparing():
-            builder.download_and_prepare(download_config=tfds.download.DownloadConfig(try_download_gcs=False))
-        folder = Path(builder.data_dir)
-        for file, line in notes.items():
-            (folder / file).write_text(f"{line}\n", encoding="utf-8")
-        publish(folder, bench, data_dir)
-
-
-def _chunks(builder, key, split, folder):
-    """The images of a split in order, in arrays [≤ m, H, W] uint8."""
-    import tensorflow_datasets as tfds
-
-    with guards.reading(folder), guards.quiet():
-        images = builder.as_dataset(
-            split=split,
-            decoders=tfds.decode.PartialDecoding({key: True}),
-            # Small images are decoded faster than they are handed over: 32 at once halve the time on 2 cores.
-            read_config=tfds.ReadConfig(try_autocache=False, num_parallel_calls_for_decode=32),
-        )
-        size, expected = builder.info.features[key].shape[:2], builder.info.splits[split].num_examples
-        chunks = iter(images.batch(chunk_length(size)).as_numpy_iterator())
-    count = 0
-    while True:
-        with guards.reading(folder), guards.quiet():  # Not while another's code runs.
-            chunk = next(chunks, None)
-        if chunk is None:
-            break
-        count += len(chunk[key])
-        yield chunk[key][..., 0]
-    if count != expected:
-        raise guards.damaged(folder, f"{count:,} of {expected:,} {split} images are there")
-
-
-def _note(folder, name):
-    """The line of a note left with the data; None where there is none."""
-    with guards.reading(folder):
-        path = folder / name
-        return path.read_text(encoding="utf-8").strip() if path.exists() else None
-
-
-def _image_key(builder):
+def _image_key(builder) -> str:
     """The name of the feature that holds the images, `image` if there are several."""
     import tensorflow_datasets as tfds
 
-    def fits(feature):
+    def fits(feature) -> bool:
         shape = feature.shape if isinstance(feature, tfds.features.Image) else ()
         return len(shape) == 3 and shape[2] == 1 and None not in shape and feature.np_dtype == np.uint8
 
@@ -237,24 +166,30 @@ def _image_key(builder):
     return "image" if "image" in keys else keys[0]
 
 
-def _check_fit(builder, splits):
-    """Raises UserError unless the images and labels are what the data set's features foresee."""
-    features = builder.info.features
-    height, width, _ = features[_image_key(builder)].shape
-    if set(features) != {"image", "label"}:
-        raise UserError(f"data set {builder.name!r} cannot come from IDX files: it is more than images and labels")
-    for name, split in splits.items():
-        if split.size != (height, width):
-            raise UserError(
-                f"the {name} images are {split.size[0]}×{split.size[1]} pixels, those of {builder.name} "
-                f"{height}×{width}: give the IDX files of {builder.name}"
-            )
-        if split.labels.max() >= features["label"].num_classes:
-            raise UserError(
-                f"the {name} labels go up to {split.labels.max()}, those of {builder.name} to "
-                f"{features['label'].num_classes - 1}: give the IDX files of {builder.name}"
-            )
+@contextmanager
+def _asking(failure: Callable[[str], Exception]) -> Iterator[None]:
+    """Silence, and `failure(reason)` for whatever TensorFlow, tensorflow-datasets or a data set's own code raises."""
+    logger = logging.getLogger("absl")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with redirect_stdout(io.StringIO()):
+            yield
+    except (UserError, ImportError):
+        raise
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        raise failure(_reason(error)) from error
+    finally:
+        logger.setLevel(level)
 
 
-def _suggestion(word, known):
-    return did_you_mean(word, known) or "; the catalogue of tensorflow-datasets lists the names"
+def _damaged(folder: Path, fault: str) -> UserError:
+    return UserError(f"the prepared data in {folder} is damaged ({fault}); delete that folder and run again")
+
+
+def _reason(error: Exception) -> str:
+    """The first line of an error, without TensorFlow's names of graph nodes."""
+    line = re.sub(r"\{\{.*?\}\} *|\[Op:.*", "", str(error)).strip().partition("\n")[0][:200].strip()
+    return f"{type(error).__name__}: {line}" if line else type(error).__name__

@@ -1,13 +1,21 @@
-"""Preprocessed images as arrays in memory; `open_splits` is for those that had better stay on disk."""
+"""Preprocessed images: made once, kept in the data folder, and read there as memory maps."""
 
+import os
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 
-from assignment.data.preprocessing import check_noise, preprocess
-from assignment.data.raw import SPLITS, sha256
-from assignment.data.sources import locate
+from assignment.data.pictures import Own
+from assignment.data.preprocessing import centred, check_noise, check_splits, mean_image
+from assignment.data.raw import SPLITS, RawImages, sha256
+from assignment.data.sources import from_catalogue, from_user
+from assignment.data.store import data_folder, kept, write_npy
 from assignment.errors import UserError, did_you_mean
+from assignment.progress import say
+
+_LAYOUT = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -15,11 +23,12 @@ class Images:
     """One preprocessed split.
 
     Attributes:
-      images: [N, H, W] float32, the noisy pixels minus `mean`.
+      images: [N, H, W] float32, the noisy pixels minus `mean`; a read-only memory map.
       mean: [H, W] float32, the mean of the noisy training images, in units of the pixel range [0, 1].
       source: where the bytes came from, in words.
-      name: the data set that was loaded, `mnist_sample` after falling back on it.
+      name: the data set, as a folder of results may be called; `mnist_sample` after falling back on it.
       sha256: of the 8-bit images of this split, as they were before preprocessing.
+      fallback: is this the bundled sample in the place of the data set that was asked for?
     """
 
     images: np.ndarray
@@ -27,36 +36,102 @@ class Images:
     source: str
     name: str
     sha256: str
+    fallback: bool = False
 
 
-def load_images(name="mnist", split="train", noise_std=0.1, seed=0, *, data_dir=None, idx_dir=None):
-    """Loads one split, preprocessed. Both splits together come cheaper from `load_splits`.
+def load_images(
+    name: str = "mnist",
+    split: str = "train",
+    noise_std: float = 0.1,
+    seed: int = 0,
+    *,
+    images: str | os.PathLike | np.ndarray | dict[str, np.ndarray] | None = None,
+    patch: tuple[int, int] | None = None,
+    patches: int | None = None,
+    data_dir: str | os.PathLike | None = None,
+    idx_dir: str | os.PathLike | None = None,
+    transpose: bool = False,
+) -> Images:
+    """One split, preprocessed: pixels in [0, 1], plus noise, minus the mean image of the noisy training split.
+
+    The first call with these arguments writes both splits to the data folder, four bytes a pixel. Later calls find
+    them there, and check them by SHA-256.
 
     Args:
-      name: a data set of tensorflow-datasets with single-channel 8-bit images of one size, or `mnist_sample`.
+      name: a data set of tensorflow-datasets with single-channel 8-bit images of one size, or `mnist_sample`. With
+        `images` or `idx_dir`, what to call the images; by default like their file or folder.
       split: "train" or "test".
       noise_std: standard deviation of the noise, in units of the pixel range [0, 1].
-      seed: non-negative integer that decides the noise; the same for both splits gives the same mean.
-      data_dir, idx_dir: see `prepare`.
-
-    Returns:
-      Images.
+      seed: non-negative integer that decides the noise, and what is drawn at random of `images`.
+      images: own 8-bit images: an array [N, H, W], [N, H, W, 1] or [N, H, W, 3] (colour becomes luminance); a
+        dictionary of two, `train` and `test`; a `.npy` or `.npz` of such; a picture; a folder of pictures. Of what has
+        no `train` and `test` a seventh of the images, drawn by the seed, is for testing.
+      patch: (H, W) of the patches to cut from the images at random places. Those to test on come from images of which
+        no training patch is cut, or of a single image from its last seventh, where no training patch reaches.
+      patches: the number of training patches, 60,000 by default; a sixth as many are cut to test on.
+      data_dir: data folder; by default the environment variable ASSIGNMENT_DATA_DIR, or else `data`.
+      idx_dir: folder with IDX files, gzipped or not. They are called `name` only if they are the images of that set.
+      transpose: exchange rows and columns, as the IDX files of EMNIST need it.
 
     Raises:
-      UserError: an argument is out of range, or no usable data is found; see `prepare`.
+      UserError: an argument is out of range, or no usable data is found.
       TypeError: an argument is of a wrong type.
     """
     if split not in SPLITS:
         raise UserError(f"split must be 'train' or 'test', not {split!r}{did_you_mean(split, SPLITS)}")
-    return load_splits(name, noise_std, seed, data_dir=data_dir, idx_dir=idx_dir)[SPLITS.index(split)]
+    options = dict(images=images, patch=patch, patches=patches, data_dir=data_dir, idx_dir=idx_dir, transpose=transpose)
+    return load_splits(name, noise_std, seed, **options)[SPLITS.index(split)]
 
 
-def load_splits(name="mnist", noise_std=0.1, seed=0, *, data_dir=None, idx_dir=None):
-    """Loads both splits, preprocessed: (training Images, test Images). Arguments and errors as in `load_images`."""
+def load_splits(
+    name: str = "mnist",
+    noise_std: float = 0.1,
+    seed: int = 0,
+    *,
+    data_dir: str | os.PathLike | None = None,
+    **own: object,
+) -> tuple[Images, Images]:
+    """Both splits, preprocessed: (training Images, test Images). Arguments and errors as in `load_images`."""
+    if not isinstance(name, str):
+        raise TypeError(f"name must be a string, not {name!r}")
     check_noise(noise_std, seed)
-    raw = locate(name, data_dir, idx_dir)
-    train, test, mean = preprocess(raw.train, raw.test, noise_std, seed)
+    own = Own(**own)
+    folder, noise = data_folder(data_dir), {"noise_std": float(noise_std), "seed": int(seed)}
+    if own.given:
+        raw = from_user(own, name, seed, lambda raw: (folder / _key(raw, noise)).exists())
+    else:
+        raw = from_catalogue(name, folder)
+    made = {"layout": _LAYOUT, "name": raw.name, "digest": raw.digest, "numpy": np.__version__} | noise
+    arrays, facts = kept(folder, _key(raw, noise), made, partial(_write, raw, folder, noise))
+    mean = np.array(arrays["mean"])
+    return tuple(Images(arrays[s], mean, raw.source, raw.name, facts[s], raw.fallback) for s in SPLITS)
+
+
+def prepare(name: str = "mnist", **options: object) -> str:
+    """Makes all ready that `load_splits` with these arguments needs; returns a line that says what is there."""
+    train, test = load_splits(name, **options)
+    height, width = train.mean.shape
     return (
-        Images(train, mean, raw.source, raw.name, sha256(raw.train)),
-        Images(test, mean, raw.source, raw.name, sha256(raw.test)),
+        f"{train.name}: {len(train.images):,} training and {len(test.images):,} test images of {height}×{width} pixels "
+        f"in {data_folder(options.get('data_dir'))} ({train.source})"
     )
+
+
+def _key(raw: RawImages, noise: dict) -> str:
+    return f"preprocessed/{raw.name}/std{noise['noise_std']}-seed{noise['seed']}-{raw.digest[:12]}"
+
+
+def _write(raw: RawImages, data_dir: Path, noise: dict, folder: Path) -> dict:
+    """Writes mean.npy, train.npy and test.npy to `folder`; returns the SHA-256 of the 8-bit images of each split."""
+    scratch = folder.parent / "raw"
+    scratch.mkdir()
+    arrays = raw.open(scratch)
+    check_splits(arrays, least=2)
+    megabytes = 4 * sum(array.size for array in arrays.values()) / 1e6
+    say(f"writing the preprocessed images of {raw.name} (once, {megabytes:,.0f} MB) to {data_dir / _key(raw, noise)} …")
+    mean = mean_image(arrays["train"], **noise)
+    np.save(folder / "mean.npy", mean)
+    for split in SPLITS:
+        chunks = centred(arrays[split], split, mean, **noise)
+        write_npy(folder / f"{split}.npy", arrays[split].shape, np.float32, chunks)
+    return {split: sha256(arrays[split]) for split in SPLITS}

@@ -3,11 +3,12 @@
 import http.client
 import os
 import ssl
-import sys
 import threading
 import urllib.error
 import urllib.request
 from urllib.parse import urlsplit
+
+from assignment.progress import say
 
 _SECONDS = 5
 
@@ -16,17 +17,12 @@ class Unavailable(Exception):
     """This source cannot serve now; the message says why, and the next source is tried."""
 
 
-def say(message):
-    """One line for the user about what is being done, on stderr."""
-    print(message, file=sys.stderr, flush=True)
-
-
-def forbidden():
+def forbidden() -> bool:
     """Has the user forbidden every network attempt (environment variable ASSIGNMENT_OFFLINE)?"""
     return os.environ.get("ASSIGNMENT_OFFLINE", "") not in ("", "0")
 
 
-def require(url):
+def require(url: str) -> None:
     """Returns once a server has answered at `url`, in whatever way.
 
     Raises:
@@ -43,14 +39,14 @@ def require(url):
         raise Unavailable(f"no answer from {host}")
 
 
-def _answers(url):
+def _answers(url: str) -> bool:
     try:
         urllib.request.urlopen(url, timeout=_SECONDS).close()
     except urllib.error.HTTPError as refusal:
         refusal.close()
-        return True  # a refusal is an answer; whoever fetches in earnest gives the reason
+        return True  # a refusal is an answer; the download itself gives the reason
     except urllib.error.URLError as error:
-        return isinstance(error.reason, ssl.SSLError)  # the earnest fetch may know other certificates
+        return isinstance(error.reason, ssl.SSLError)  # the download itself may know other certificates
     except (OSError, ValueError, http.client.HTTPException):
         return False
     return True

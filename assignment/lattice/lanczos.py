@@ -1,18 +1,21 @@
-"""The least eigenvalue of a lattice precision that is too large to be written out as a matrix."""
+"""The least eigenvalue of a lattice precision that is too large for a dense matrix."""
+
+from __future__ import annotations
 
 import tensorflow as tf
 
 from assignment.lattice.cholesky import block_cholesky, log_determinant
+from assignment.lattice.stencil import Offset
 
-TOLERANCE = 1e-6  # a bound on the relative error; as a rule the error is about its square
+TOLERANCE = 1e-6  # A bound on the relative error; in most cases the error is about its square.
 
 
 @tf.function
-def least_eigenvalue(diagonal, couplings, offsets):
+def least_eigenvalue(diagonal: tf.Tensor, couplings: tf.Tensor, offsets: tuple[Offset, ...]) -> tf.Tensor:
     """The least eigenvalue of Λ, [...], for the arguments of `block_cholesky`.
 
-    It is the inverse of Σ's largest one, which Lanczos' method finds. A Λ that is not positive definite is first lifted
-    above the lower bound that the sizes of its weights give.
+    It is the inverse of the largest eigenvalue of Σ, which Lanczos' method finds. A Λ that is not positive definite
+    is shifted first by a lower bound of its eigenvalues (Gershgorin).
     """
     pixels = [-2, -1]
     bound = tf.reduce_min(diagonal, pixels) - 2 * tf.reduce_sum(tf.reduce_max(tf.abs(couplings), pixels), axis=-1)
@@ -43,9 +46,9 @@ def _largest_eigenvalue(factor, start):
             ]
         )
         image = tf.reshape(vector, tf.shape(start))
-        new = _flat(factor.colour(factor.whiten(image[None]))[0])
+        new = _flat(factor.colour(factor.solve_lower(image[None]))[0])
         diagonal = tf.concat([diagonal, tf.reduce_sum(vector * new, axis=-1, keepdims=True)], axis=-1)
-        for _ in range(2):  # Once leaves what rounding has brought back.
+        for _ in range(2):  # The second time removes what the rounding of the first one left.
             new -= tf.linalg.matvec(basis, tf.linalg.matvec(basis, new), transpose_a=True)
         length = tf.norm(new, axis=-1, keepdims=True)
         small = tf.linalg.diag(diagonal) + tf.linalg.diag(beside, k=1) + tf.linalg.diag(beside, k=-1)

@@ -1,26 +1,28 @@
-"""Says beforehand that something will not fit in memory, instead of being killed half-way."""
+"""Refuses what will not fit in memory before it starts, with the size that would fit."""
+
+from __future__ import annotations
 
 import math
 import re
 from pathlib import Path
 
 MACHINE = Path("/proc/meminfo")
-# A container's limit and what is in use, by the second and the first kind of Linux control groups.
+# A container's limit and its present use, in the second and in the first version of Linux control groups.
 CONTAINERS = [
     (Path("/sys/fs/cgroup"), "memory.max", "memory.current"),
     (Path("/sys/fs/cgroup/memory"), "memory.limit_in_bytes", "memory.usage_in_bytes"),
 ]
 
 
-def available():
-    """The bytes of main memory that are free or would be if asked for; infinity where the system does not tell."""
+def available() -> float:
+    """The bytes of main memory that can be had now; infinity where the system does not tell."""
     return min([1024 * _number(MACHINE, r"^MemAvailable:\s*(\d+)"), *(_left(*names) for names in CONTAINERS)])
 
 
 def _left(folder, limit, used):
-    # Files that were read lately count as used, and give way when memory is asked for.
-    yielding = _number(folder / "memory.stat", r"^inactive_file (\d+)", otherwise=0)
-    return _number(folder / limit) - _number(folder / used, otherwise=0) + yielding
+    # Files that were read count as used memory, but the system gives that part back on demand.
+    cached = _number(folder / "memory.stat", r"^inactive_file (\d+)", otherwise=0)
+    return _number(folder / limit) - _number(folder / used, otherwise=0) + cached
 
 
 def _number(path, pattern=r"^(\d+)", otherwise=math.inf):
@@ -31,10 +33,16 @@ def _number(path, pattern=r"^(\d+)", otherwise=math.inf):
     return int(found[1]) if found else otherwise
 
 
-def require(needed, what, remedy="use smaller images"):
-    """Raises ValueError unless `needed` bytes are free for `what`."""
+def require(needed: float, what: str, remedy: str = "use smaller images", size: tuple = (), power: int = 3) -> None:
+    """Raises ValueError unless `needed` bytes are free for `what`.
+
+    The error names the images that would fit, where a (height, width) is given; `needed` is as this power of them.
+    """
     free = available()
     if needed > free:
+        if size:
+            height, width = (max(1, int(n * (free / needed) ** (1 / power))) for n in size)
+            remedy += f" (about {height} × {width} pixels would fit)"
         raise ValueError(f"{what} needs about {_words(needed)} of memory and {_words(free)} are free: {remedy}")
 
 

@@ -1,10 +1,12 @@
 """The symmetric root Λ^(−½) of a dense matrix, with a gradient that exists where eigenvalues coincide."""
 
+from __future__ import annotations
+
 import tensorflow as tf
 
 
 @tf.custom_gradient
-def inverse_root(matrix):
+def inverse_root(matrix: tf.Tensor) -> tf.Tensor:
     """Λ^(−½) for symmetric Λ [..., D, D]; NaN where Λ is not positive definite.
 
     With Λ = VDVᵀ the derivative is V(K ∘ VᵀdΛV)Vᵀ, where K_ij is the divided difference of λ^(−½) between λ_i and λ_j

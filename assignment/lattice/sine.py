@@ -5,30 +5,34 @@ With S_n[i, j] = √(2/(n+1)) sin(π(i+1)(j+1)/(n+1)), symmetric and orthogonal,
 a + 2b cos(πj/(W+1)) + 2c cos(πi/(H+1)) + 4d cos(πi/(H+1)) cos(πj/(W+1)) (Strang, SIAM Review 41(1), 1999).
 """
 
+from __future__ import annotations
+
 import functools
 from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
+from assignment.lattice.stencil import Offset
+
 # Axes this long are transformed by FFT, shorter ones by a product with S_n. Nanoseconds per pixel for both axes of
 # n × n images on 2 cores, product : FFT, in float32 and float64. (An FFT is slow where n + 1 is prime: 256, 600.)
 #     n     28       128      256      384      512      600      1000     1024
 #     f32   2 : 14   5 : 12   7 : 25   11 : 12  13 : 11  16 : 17  22 : 10  23 : 12
 #     f64   10 : 20  20 : 24  28 : 48  27 : 17  37 : 22  62 : 34  48 : 14  50 : 18
-# XLA made neither faster than the other already is; nor did products with the two halves that S_n's symmetry leaves.
+# Neither XLA nor products with the even and the odd half of S_n were faster than the better of the two.
 FFT_FROM = 512
 
 
 @functools.cache
-def sine_matrix(n):
+def sine_matrix(n: int) -> np.ndarray:
     """S_n, float64 [n, n]."""
     k = np.arange(1, n + 1)
-    # sin has the period 2(n + 1) in the integer product, whose rounded multiple of π would lose digits.
+    # sin has the period 2(n + 1) in the product of integers; large multiples of π would lose digits by rounding.
     return np.sqrt(2 / (n + 1)) * np.sin(np.pi / (n + 1) * (np.outer(k, k) % (2 * (n + 1))))
 
 
-def sine_transform(x):
+def sine_transform(x: tf.Tensor) -> tf.Tensor:
     """S_H x S_W for x [..., H, W]; its own inverse."""
     height, width = x.shape[-2:]
     x = x @ tf.constant(sine_matrix(width), x.dtype) if width < FFT_FROM else _transform_rows(x)
@@ -44,7 +48,7 @@ def _transform_rows(x):
     return -np.sqrt(2 / (n + 1)) * tf.math.imag(tf.signal.rfft(padded))[..., 1 : n + 1]
 
 
-def cosines(height, width, offsets):
+def cosines(height: int, width: int, offsets: tuple[Offset, ...]) -> tuple[np.ndarray, np.ndarray]:
     """The eigenvalues of ∂Λ/∂θ_k for a homogeneous stencil, as products of rows [1 + K, H] and columns [1 + K, W].
 
     The two diagonal directions have this form only for equal weights, each then half of their sum.
@@ -56,18 +60,20 @@ def cosines(height, width, offsets):
 
 
 def _cosines(n):
-    """cos(πk/(n + 1)), k = 1 … n, as sines, of which the middle one is nought indeed: an axis of one has no edges."""
+    """cos(πk/(n + 1)), k = 1 … n, as sines: the middle one is then exactly zero, as n = 1 needs, which has no edges."""
     k = np.arange(1, n + 1)
     return np.sin(np.pi * (n + 1 - 2 * k) / (2 * (n + 1)))
 
 
-def symbols(height, width, offsets):
+def symbols(height: int, width: int, offsets: tuple[Offset, ...]) -> np.ndarray:
     """The eigenvalues of ∂Λ/∂θ_k for a homogeneous stencil, float64 [1 + K, H, W]; Λ's are θ · symbols."""
     rows, columns = cosines(height, width, offsets)
     return rows[:, :, None] * columns[:, None, :]
 
 
-def eigenvalues(diagonal, couplings, offsets, height, width):
+def eigenvalues(
+    diagonal: tf.Tensor, couplings: tf.Tensor, offsets: tuple[Offset, ...], height: int, width: int
+) -> tf.Tensor:
     """The eigenvalues of a homogeneous Λ, float64 [..., H, W]; diagonal [..., 1, 1], couplings [..., K, 1, 1]."""
     rows, columns = cosines(height, width, offsets)
     diagonal, couplings = tf.cast(diagonal, tf.float64), tf.cast(couplings, tf.float64)
@@ -79,6 +85,10 @@ class SineRoot(NamedTuple):
 
     scale: tf.Tensor
 
-    def colour(self, x):
+    def colour(self, x: tf.Tensor) -> tf.Tensor:
         """S(λ^(−½) ∘ x)S: standard normal x [..., H, W] become draws of N(0, Λ⁻¹)."""
         return sine_transform(self.scale * x)
+
+    def solve(self, x: tf.Tensor) -> tf.Tensor:
+        """Σx for images x [..., H, W]."""
+        return sine_transform(self.scale**2 * sine_transform(x))

@@ -1,7 +1,10 @@
 """The bench's table, figure and words, from its JSON."""
 
-import hashlib
-import json
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 from assignment.reporting.drawing.style import new_figure, save, style
 
@@ -9,7 +12,7 @@ _SHOWN = (8, 28, 64, 100, 128, 256, 1024)
 _WAYS = {"dense": "dense", "stencil, shared": "stencil, shared", "stencil, per_edge": "stencil, per edge"}
 
 
-def bench_table(results):
+def bench_table(results: dict[str, Any]) -> str:
     """A `tabular`: milliseconds of each operation and peak memory by size and way, and one NCE step."""
     operations = list(next(iter(results["sizes"]["dense"].values()))["seconds"])
     lines = [rf"\begin{{tabular}}{{@{{}}ll{'r' * (len(operations) + 1)}@{{}}}}", r"\toprule"]
@@ -32,25 +35,30 @@ def bench_table(results):
     return "\n".join([*lines, r"\end{tabular}"]) + "\n"
 
 
-def draw_bench(results, stem):
+def draw_bench(results: dict[str, Any], stem: str | Path) -> None:
     """Draws time and peak memory against pixels, log–log."""
     with style():
-        figure = new_figure(2.9)
-        left, middle, right = figure.subplots(1, 3)
+        figure = new_figure(4.6)
+        (time, sample), (memory, newton) = figure.subplots(2, 2)
         for way, words in _WAYS.items():
             cases = results["sizes"][way]
             pixels = [int(side) ** 2 for side in cases]
-            left.loglog(pixels, [1e3 * case["seconds"]["log det"] for case in cases.values()], label=words)
-            middle.loglog(pixels, [1e3 * case["seconds"]["sample"] for case in cases.values()])
-            right.loglog(pixels, [max(case["bytes"], 1e6) / 1e6 for case in cases.values()])
-        left.set(xlabel="pixels D", ylabel="log det (ms)")
-        middle.set(xlabel="pixels D", ylabel="one sample (ms)")
-        right.set(xlabel="pixels D", ylabel="peak memory (MB)")
-        figure.legend(loc="outside upper left", ncols=3)
-        save(figure, stem, hashlib.sha256(json.dumps(results).encode()).hexdigest())
+            time.loglog(pixels, [1e3 * case["seconds"]["log det"] for case in cases.values()], label=words)
+            sample.loglog(pixels, [1e3 * case["seconds"]["sample"] for case in cases.values()])
+            memory.loglog(pixels, [max(case["bytes"], 1e6) / 1e6 for case in cases.values()])
+        time.set(xlabel="pixels D", ylabel="log det (ms)")
+        sample.set(xlabel="pixels D", ylabel="one sample (ms)")
+        memory.set(xlabel="pixels D", ylabel="peak memory (MB)")
+        for way, cases in results["newton"].items():
+            weights = [case["weights"] for case in cases.values()]
+            newton.loglog(weights, [case["seconds"] for case in cases.values()], label=f"F {way}")
+        newton.set(xlabel="weights P, per edge", ylabel="maximum likelihood (s)")
+        newton.legend()
+        figure.legend(*time.get_legend_handles_labels(), loc="outside upper left", ncols=3)
+        save(figure, stem)
 
 
-def terminal_lines(results):
+def terminal_lines(results: dict[str, Any]) -> Iterator[str]:
     """What the bench says at its end."""
     steps, fit = results["steps"], results["fit"]
     eager, numbers = steps["dense, eager"], steps["random numbers alone"]
@@ -63,9 +71,12 @@ def terminal_lines(results):
         for side, case in cases.items():
             times = f"{_milliseconds(case['seconds']['log det']):>9s} {_milliseconds(case['seconds']['sample']):>9s}"
             yield f"  {side:>5} × {side:<5} {way:18s} {times} {case['bytes'] / 1e6:8.0f}"
-    yield "A telescoped step, nanoseconds per pixel of data: " + ", ".join(
-        f"{side}²: {1e9 * seconds:.1f}" for side, seconds in results["pixel_steps"].items()
-    )
+    for weights, sides in results["pixel_steps"].items():
+        each = ", ".join(f"{side}²: {1e9 * seconds:.1f}" for side, seconds in sides.items())
+        yield f"A telescoped step, {weights.replace('_', ' ')} weights, nanoseconds per pixel of data: {each}"
+    for way, sides in results["newton"].items():
+        each = ", ".join(f"{side}² (P = {case['weights']:,}): {case['seconds']:.2f}" for side, case in sides.items())
+        yield f"Maximum likelihood per edge, F {way}, seconds: {each}"
     off = [(w - t) / e for w, t, e in zip(fit["weights"], fit["truth"], fit["standard_errors"], strict=True)]
     yield (
         f"Telescoped fit of {fit['images']} images of {fit['side']} × {fit['side']} in {fit['seconds']:.0f} s: weights "

@@ -1,31 +1,27 @@
 """The short table that a part ends with on the terminal."""
 
-from assignment.reporting.gains import best_gains
-from assignment.reporting.labels import (
-    by_family,
-    coin_line,
-    data_line,
-    family,
-    short_family_label,
-    short_label,
-    trouble,
-)
-from assignment.reporting.numbers import gap, nats, small
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from assignment.reporting import labels, numbers
+from assignment.reporting.gains import remarks
+from assignment.results import Fit
 
 _HEADS = (
-    ("", "", "log Z", "log Z", "log Z", "test", "ceiling", "test", "", ""),
-    ("estimator", "Λ's weights", "learned", "exact", "gap", "nats", "(ML)", "gap", "λ_min", "seconds"),
+    ("", "", "log Z", "log Z", "log Z", "test", "ceiling", "test", "", "", ""),
+    ("estimator", "Λ's weights", "learned", "exact", "gap", "nats", "(ML)", "gap", "left", "λ_min", "seconds"),
 )
 
 
-def terminal_table(fits):
-    """The results of fits as lines of text, about 110 columns wide for the usual names.
+def terminal_table(fits: Iterable[Fit]) -> str:
+    """The results of fits as lines of text, about 115 columns wide for the usual names.
 
-    All in nats. `learned` is NCE's own c with its standard error; the gap beside it is c − log Z of the fitted Λ.
+    All in nats. `learned` is the learned c with its standard error; the gap beside it is c − log Z of the fitted Λ.
     The test columns are nats per test image with the exact log Z, the same for the maximum likelihood, and how far the
-    fit stays below that.
+    fit stays below that. `left`: how far the fit is from the optimum that it pursues, per training image.
     """
-    ordered = [fit for group in by_family(fits).values() for fit in group]
+    ordered = labels.in_order(fits)
     if not ordered:
         return "No results yet."
     rows = [*_HEADS, *map(_row, ordered)]
@@ -40,15 +36,16 @@ def _row(fit):
     log_partition, held_out = record["log_partition"], record["held_out"]
     learned, error = log_partition["estimate"], log_partition.get("standard_error")
     return (
-        short_label(fit),
-        short_family_label(family(fit)),
-        nats(learned) + (f" ± {nats(error)}" if error is not None else ""),
-        nats(log_partition["exact"]),
-        gap(log_partition["gap"]),
-        nats(held_out["log_likelihood"]),
-        nats(held_out["maximum_likelihood"]),
-        gap(held_out["gap"]),
-        small(record["min_eigenvalue"]),
+        labels.short_label(fit),
+        labels.short_family_label(labels.family(fit)),
+        numbers.nats(learned) + (f" ± {numbers.nats(error)}" if error is not None else ""),
+        numbers.nats(log_partition["exact"]),
+        numbers.gap(log_partition["gap"]),
+        numbers.nats(held_out["log_likelihood"]),
+        numbers.nats(held_out["maximum_likelihood"]),
+        numbers.gap(held_out["gap"]),
+        numbers.gap(record.get("suboptimality")),
+        numbers.small(record["min_eigenvalue"]),
         f"{record['seconds']:.1f}",
     )
 
@@ -59,6 +56,6 @@ def _line(row, widths):
 
 
 def _remarks(fits):
-    lines = [f"{short_label(fit)} ({short_family_label(family(fit))}): {trouble(fit)}" for fit in fits if trouble(fit)]
-    lines += [*map(str, best_gains(fits)), *filter(None, [coin_line(fits), data_line(fits)])]
+    names = {fit: f"{labels.short_label(fit)} ({labels.short_family_label(labels.family(fit))})" for fit in fits}
+    lines = [f"{name}: {labels.ending(fit)}" for fit, name in names.items() if labels.ending(fit)] + remarks(fits)
     return ["", *lines] if lines else []

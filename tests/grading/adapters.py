@@ -1,12 +1,11 @@
-"""The one seam between the graded tests and a solution: thirteen functions on plain NumPy arrays.
+"""The one seam between the graded items and a solution: thirteen functions on plain NumPy arrays.
 
-This file serves this package. To hand in a solution of your own, put a file `adapters.py` at the top of your folder
-with the same functions, as many as you have, written in whatever you like: what is missing costs its own points only.
-Your folder comes first on the import path; the working directory is empty and thrown away. Beyond the arguments, and
-your own files, nothing is needed and nothing can be read.
+A solution has a file `adapters.py` at the top of its folder with these functions, as many as it has, written in
+whatever it likes: what is missing costs its own points only. The folder comes first on the import path; the working
+directory is empty and thrown away. Beyond the arguments, and its own files, nothing is needed and nothing can be read.
 
-Images are float64 [N, H, W] with their mean subtracted, pixels are numbered row by row, D = H·W. Λ is given by two
-arguments, in either of two ways:
+Arguments come by keyword. Images are float64 [N, H, W] with their mean subtracted, of any height and width, which
+differ; pixels are numbered row by row, D = H·W. Λ is given by two arguments, in either of two ways:
 
   shared weights       `diagonal` is a number, `couplings` is [K]
   one for each edge    `diagonal` is [H, W],   `couplings` is [K, H, W]: entry [k, h, w] belongs to pixel (h, w) and its
@@ -14,7 +13,7 @@ arguments, in either of two ways:
 
 Directions are right and down (K = 2, 4-connected), and down-right and down-left after them (K = 4, 8-connected).
 `couplings` are the entries of Λ themselves, so neighbours that resemble each other have negative ones.
-Results may be NumPy arrays, tensors or numbers. A call may take 12 seconds, `train` 45.
+Results may be arrays, tensors, sparse matrices, lists or numbers.
 """
 
 from pathlib import Path
@@ -22,20 +21,12 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from assignment.data import preprocess as preprocess_splits
-from assignment.estimators import nce
-from assignment.estimators.conditional_nce import cnce_loss
-from assignment.estimators.following import fit_conditional_nce
-from assignment.estimators.telescoping import telescope
-from assignment.lattice.gaussian import LatticeGaussian
-from assignment.lattice.operator import LinearOperatorLattice
-from assignment.lattice.precision import StencilPrecision
-from assignment.parts.nce import diagonal_noise
+from assignment import LatticeGaussian, StencilPrecision, fit_conditional_nce, fit_telescoped_nce
+from assignment.data.preprocessing import preprocess as preprocess_splits
+from assignment.objectives import conditional_nce, nce
+from assignment.objectives.noise import DiagonalNoise
 
 _REPORT = Path(__file__).resolve().parents[2] / "reports" / "report.tex"
-
-
-# Data.
 
 
 def preprocess(train: np.ndarray, test: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -51,22 +42,23 @@ def preprocess(train: np.ndarray, test: np.ndarray, seed: int) -> tuple[np.ndarr
     return preprocess_splits(train, test, seed=seed)
 
 
-# Model.
-
-
 def precision_matrix(diagonal: np.ndarray, couplings: np.ndarray, height: int, width: int) -> np.ndarray:
     """Λ as a matrix [D, D]."""
-    return _operator(diagonal, couplings, height, width).to_dense()
+    return _layer(diagonal, couplings, height, width).to_dense()
 
 
 def quadratic_form(diagonal: np.ndarray, couplings: np.ndarray, images: np.ndarray) -> np.ndarray:
     """xᵀΛx of each image, [N]."""
-    return -2 * _model(diagonal, couplings, images).unnormalized_log_prob(images)
+    return _layer(diagonal, couplings, *images.shape[1:]).quadratic_form(images)
 
 
 def is_positive_definite(diagonal: np.ndarray, couplings: np.ndarray, height: int, width: int) -> bool:
     """Whether all eigenvalues of Λ are positive; exactly, not by a condition that is merely sufficient."""
-    return bool(_operator(diagonal, couplings, height, width).positive_definite())
+    try:
+        _layer(diagonal, couplings, height, width)
+    except ValueError:  # it takes no other Λ
+        return False
+    return True
 
 
 def log_partition(diagonal: np.ndarray, couplings: np.ndarray, height: int, width: int) -> float:
@@ -74,27 +66,24 @@ def log_partition(diagonal: np.ndarray, couplings: np.ndarray, height: int, widt
 
     A Λ that is not positive definite has none: NaN, or an error.
     """
-    return LatticeGaussian(_operator(diagonal, couplings, height, width)).log_partition()
+    return LatticeGaussian(_layer(diagonal, couplings, height, width)).log_partition()
 
 
 def sample(diagonal: np.ndarray, couplings: np.ndarray, mean: np.ndarray, epsilon: np.ndarray) -> np.ndarray:
-    """The hand-out's x' = μ + Aε with A = Λ^(−½), for a given ε.
+    """The exercise's x' = μ + Aε with A = Λ^(−½), for a given ε.
 
     Args:
-      mean: μ, [H, W]. epsilon: [S, H, W]; the tests need not draw it from N(0, I).
+      mean: μ, [H, W]. epsilon: [S, H, W]; it need not be a draw from N(0, I).
 
     Returns:
       [S, H, W].
     """
-    return mean + _operator(diagonal, couplings, *mean.shape).inverse_root_images(epsilon)
-
-
-# NCE. log p_n is handed to the loss, so that a slip in it is paid for once.
+    return mean + _layer(diagonal, couplings, *mean.shape).operator().inverse_root_images(epsilon)
 
 
 def noise_log_density(images: np.ndarray, variance: np.ndarray) -> np.ndarray:
     """log p_n(x) of each image, [N], for independent pixels N(0, variance); `variance` is [H, W]."""
-    return diagonal_noise(np.diag(variance.ravel()), variance.shape).log_prob(images.astype(np.float32))
+    return DiagonalNoise(variance).log_prob(images.astype(np.float32))
 
 
 def nce_loss(
@@ -107,10 +96,10 @@ def nce_loss(
     noise_log_noise: np.ndarray,
     noise_ratio: float,
 ) -> float:
-    """−J of the hand-out, the loss that NCE minimises.
+    """−J of the exercise, the loss that NCE minimises.
 
     −J = −mean_i log[p_θ(x_i) / (p_θ(x_i) + ν p_n(x_i))] − ν mean_j log[ν p_n(x'_j) / (p_θ(x'_j) + ν p_n(x'_j))]
-    with log p_θ(x) = −½xᵀΛx − c.
+    with log p_θ(x) = −½xᵀΛx − c. log p_n is given, so that an error in it is paid for once.
 
     Args:
       log_partition: c, the free estimate of log Z.
@@ -119,8 +108,8 @@ def nce_loss(
       noise_ratio: ν; not tied to M/N.
     """
     return nce.nce_loss(
-        _model(diagonal, couplings, data).unnormalized_log_prob(data) - log_partition - data_log_noise,
-        _model(diagonal, couplings, noise).unnormalized_log_prob(noise) - log_partition - noise_log_noise,
+        -0.5 * quadratic_form(diagonal, couplings, data) - log_partition - data_log_noise,
+        -0.5 * quadratic_form(diagonal, couplings, noise) - log_partition - noise_log_noise,
         noise_ratio,
     )
 
@@ -135,19 +124,22 @@ def nce_gradient(
     noise_log_noise: np.ndarray,
     noise_ratio: float,
 ) -> tuple[np.ndarray, np.ndarray, float]:
-    """The gradient of `nce_loss`, arguments as there.
+    """The gradient of `nce_loss` for shared weights, arguments as there.
 
     Returns:
       Its derivatives by `diagonal`, by `couplings` and by c, each in the shape of what it is by.
     """
-    unknowns = [tf.constant(value, tf.float64) for value in (diagonal, couplings, log_partition)]
+    layer = _layer(diagonal, couplings, *data.shape[1:])
+    theta, c = tf.constant(np.r_[diagonal, couplings]), tf.constant(log_partition, tf.float64)
     with tf.GradientTape() as tape:
-        tape.watch(unknowns)
-        loss = nce_loss(*unknowns, data, noise, data_log_noise, noise_log_noise, noise_ratio)
-    return tape.gradient(loss, unknowns)
-
-
-# The second estimator.
+        tape.watch([theta, c])
+        log_ratios = [
+            -0.5 * layer.quadratic_form(x, theta) - c - log_noise
+            for x, log_noise in ((data, data_log_noise), (noise, noise_log_noise))
+        ]
+        loss = nce.nce_loss(*log_ratios, noise_ratio)
+    by_theta, by_c = tape.gradient(loss, [theta, c])
+    return by_theta[0], by_theta[1:], by_c
 
 
 def second_estimator() -> str:
@@ -161,11 +153,8 @@ def second_loss(diagonal: np.ndarray, couplings: np.ndarray, images: np.ndarray,
     conditional_nce: mean_i log(1 + exp(f(x'_i) − f(x_i))) with f(x) = −½xᵀΛx, and x'_i = `perturbed` [N, H, W].
     score_matching: mean_i ½‖Λx_i‖² − tr Λ; `perturbed` is not used.
     """
-    model = _model(diagonal, couplings, images)
-    return cnce_loss(model.unnormalized_log_prob(images) - model.unnormalized_log_prob(perturbed))
-
-
-# All together.
+    energies = [quadratic_form(diagonal, couplings, x) for x in (images, perturbed)]
+    return conditional_nce.cnce_loss(0.5 * (energies[1] - energies[0]))
 
 
 def train(
@@ -182,17 +171,10 @@ def train(
     Returns:
       (diagonal, couplings, the learned log Z, or None where none is learned), Λ in either of the two ways above.
     """
-    layer = StencilPrecision(connectivity, "shared")
-    layer.build((None, *images.shape[1:]))
-    layer.assign_theta(np.r_[1 / images.var(), np.zeros(connectivity // 2)])
-    if estimator == "nce":
-        stages, _ = telescope(layer, images.astype(np.float32), seed=seed)
-        return layer.diagonal, layer.couplings, stages[-1].log_partition
-    fit_conditional_nce(layer, images.astype(np.float32), seed=seed)
-    return layer.diagonal, layer.couplings, None
-
-
-# The report.
+    layer = StencilPrecision(connectivity).match_variances(images)
+    fit = fit_telescoped_nce if estimator == "nce" else fit_conditional_nce
+    learned = fit(layer, images.astype(np.float32), seed=seed).log_partition
+    return layer.diagonal, layer.couplings, learned
 
 
 def report() -> str:
@@ -200,12 +182,8 @@ def report() -> str:
     return _REPORT.read_text(encoding="utf-8")
 
 
-def _operator(diagonal, couplings, height, width):
-    diagonal, couplings = tf.convert_to_tensor(diagonal, tf.float64), tf.convert_to_tensor(couplings, tf.float64)
-    if diagonal.shape.rank == 0:
-        diagonal, couplings = diagonal[None, None], couplings[:, None, None]
-    return LinearOperatorLattice(diagonal, couplings, height, width)
-
-
-def _model(diagonal, couplings, images):
-    return LatticeGaussian(_operator(diagonal, couplings, *images.shape[1:]))
+def _layer(diagonal, couplings, height, width):
+    layer = StencilPrecision(2 * len(couplings), "per_edge" if np.ndim(diagonal) else "shared", dtype="float64")
+    layer.build((None, height, width))
+    layer.assign(diagonal, couplings)
+    return layer

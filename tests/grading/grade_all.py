@@ -1,55 +1,90 @@
-"""Grades a class: one line of a CSV file for each folder, written as it is graded. Started again, it goes on.
+"""Grades a class: one line of a CSV file for each submission, written as it is graded. Started again, it goes on.
 
-    python tests/grading/grade_all.py SUBMISSIONS grades.csv
+    python tests/grading/grade_all.py SUBMISSIONS grades.csv [--jobs 2] [--regrade NAME]
 
-Each submission's rubric and results.json are kept in a folder beside the CSV file, `grades/` for `grades.csv`.
-Further arguments go to pytest.
+SUBMISSIONS is a folder (or a zip) of folders and zips, as Canvas and Moodle export them. Each submission's rubric and
+results.json are kept in a folder beside the CSV file, `grades/` for `grades.csv`. Further arguments go to pytest.
 """
 
 import argparse
 import csv
+import ctypes
 import json
 import os
+import signal
 import subprocess
 import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import suppress
 from pathlib import Path
 
-from grader.rubric import BONUS, PARTS
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from grading.grader import archives, sandbox
+from grading.grader.names import for_a_cell, for_a_file, shown
+from grading.grader.rubric import BONUS, PARTS
 
 GRADING = Path(__file__).resolve().parent
-COLUMNS = ("submission", "total", "bonus", *(part for part in PARTS if part != BONUS), "seconds", "status")
-SECONDS = 300  # no grading takes as long; one that does is ended
+TOTAL = f"total/{sum(PARTS.values()) - PARTS[BONUS]}"
+COLUMNS = ["submission", TOTAL, *(f"{part}/{points}" for part, points in PARTS.items())]
+COLUMNS += ["seed", "seconds", "status", "notes", "teacher"]  # the last is the teacher's own, and kept
+SECONDS = 420  # no grading takes as long; one that does is ended
+RUNNING = set()
 
 
 def main():
-    parser = argparse.ArgumentParser(description="Grade every folder in SUBMISSIONS into one CSV file.")
-    parser.add_argument("submissions", type=Path)
+    parser = argparse.ArgumentParser(description="Grade every submission in a folder into one CSV file.")
+    parser.add_argument("submissions", help="folder or zip of submissions: make grade-all SUBMISSIONS=students")
     parser.add_argument("csv", type=Path)
+    parser.add_argument("--jobs", type=int, default=1, help="how many at a time")
+    parser.add_argument("--regrade", action="append", default=[], help="a name in the table, to be graded again")
     options, for_pytest = parser.parse_known_args()
-    if not options.submissions.is_dir():
-        parser.error(f"there is no folder {options.submissions}")
+    if not options.submissions:
+        parser.error("which submissions? make grade-all SUBMISSIONS=folder-of-folders-or-zips [JOBS=2] [REGRADE=name]")
+    if not os.path.isdir(options.submissions) and not archives.is_zip(options.submissions):
+        parser.error(f"there is no folder or zip {shown(options.submissions)}")
+    if sandbox.kind() == "none" and "--no-sandbox" not in for_pytest:
+        parser.error("nothing can hold a submission here: install bubblewrap, or give --no-sandbox if you trust all")
     details = options.csv.with_suffix("")
     details.mkdir(parents=True, exist_ok=True)
-    graded = resume(options.csv)
-    folders = sorted(p for p in options.submissions.iterdir() if p.is_dir() and not p.name.startswith("."))
-    for number, folder in enumerate(folders, 1):
-        if folder.name not in graded:
-            row = grade(folder, details, for_pytest)
-            append(options.csv, row)
-            print(f"[{number}/{len(folders)}] {folder.name}: {row['total']} ({row['status']})", flush=True)
+    graded, marks = resume(options.csv, [for_a_cell(name) for name in options.regrade])
+    with tempfile.TemporaryDirectory(prefix="grade-all-") as scratch:
+        found = archives.submissions(Path(options.submissions), Path(scratch), say)
+        todo = [(name, path) for name, path in found if for_a_cell(name) not in graded]
+        with ThreadPoolExecutor(max(1, options.jobs)) as pool:
+            running = [pool.submit(grade, name, path, details, Path(scratch), for_pytest) for name, path in todo]
+            try:
+                for number, future in enumerate(as_completed(running), len(found) - len(todo) + 1):
+                    row = future.result()
+                    append(options.csv, row | {"teacher": marks.get(row["submission"], "")})
+                    say(f"[{number}/{len(found)}] {row['submission']}: {row[TOTAL]} ({row['status']})")
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                for process in RUNNING:
+                    process.kill()
+                raise
 
 
-def resume(path):
-    """The names graded so far; a line cut off by an interruption is taken out of the file."""
+def say(line):
+    print(line, flush=True)
+
+
+def resume(path, again):
+    """(names graded so far, {name: the teacher's mark}); unfinished lines and those of `again` leave the file."""
     rows = []
     if path.exists():
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = [row for row in csv.reader(file) if len(row) == len(COLUMNS) and row[-1] == "graded"]
+        with path.open(newline="", encoding="utf-8", errors="replace") as file:
+            rows = [row for row in csv.DictReader(file, restval=None) if None not in row.values()]
+    marks = {row["submission"]: row["teacher"] for row in rows if row.get("teacher")}
+    rows = [row for row in rows if row.get("status") == "graded" and row["submission"] not in again]
     temporary = path.with_name(f".{path.name}-new")
     with temporary.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([COLUMNS, *rows])
+        writer = csv.DictWriter(file, COLUMNS, extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(rows)
     os.replace(temporary, path)
-    return {row[0] for row in rows}
+    return {row["submission"] for row in rows}, marks
 
 
 def append(path, row):
@@ -59,39 +94,70 @@ def append(path, row):
         os.fsync(file.fileno())
 
 
-def grade(folder, details, for_pytest):
-    """One row: what results.json says, whatever became of the grader."""
-    results = (details / f"{folder.name}.json").resolve()
-    results.unlink(missing_ok=True)
-    command = [sys.executable, "-m", "pytest", str(GRADING), "-p", "no:cacheprovider"]
-    command += [f"--submission={folder.resolve()}", f"--results-json={results}", *for_pytest]
-    with (details / f"{folder.name}.txt").open("wb") as rubric:
+def grade(name, source, details, scratch, for_pytest):
+    """One row, whatever becomes of the submission or of its grading."""
+    row = dict.fromkeys(COLUMNS, 0) | {"submission": for_a_cell(name), "seed": "", "notes": ""}
+    row["status"] = "grader failed"
+    try:
+        results, rubric = ((details / (for_a_file(name) + end)).resolve() for end in (".json", ".txt"))
+        results.unlink(missing_ok=True)
+        with tempfile.TemporaryDirectory(dir=scratch) as room:
+            folder = archives.located(source, Path(room))
+            text = run(folder, name, results, room, for_pytest)
+        lines = [line for line in text.splitlines(keepends=True) if not line.startswith("NOTE for the teacher")]
+        rubric.write_text("".join(lines), encoding="utf-8")
+        return row | row_of(results)
+    except Exception as error:  # noqa: BLE001 - one submission's trouble is one line, and the class goes on
+        return row | {"notes": for_a_cell(shown(str(error))[:300])}
+
+
+def run(folder, name, results, room, for_pytest):
+    """What pytest printed; results.json tells how far it came."""
+    command = [sys.executable, "-m", "pytest", str(GRADING), "-p", "no:cacheprovider", f"--submission={folder}"]
+    command += [f"--name={name}", f"--results-json={results}", *for_pytest]
+    with (Path(room) / "printed").open("w+b") as printed:
+        process = subprocess.Popen(
+            command,
+            cwd=GRADING.parents[1],  # never a submission's folder, whose modules would then be imported
+            env=os.environ | {"TMPDIR": str(room), "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
+            stdin=subprocess.DEVNULL,
+            stdout=printed,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            preexec_fn=_die_with_parent,
+        )
+        RUNNING.add(process)
         try:
-            code = subprocess.run(
-                command,
-                cwd=GRADING.parents[1],  # never a submission's folder, whose modules would then be imported
-                stdin=subprocess.DEVNULL,
-                stdout=rubric,
-                stderr=subprocess.STDOUT,
-                timeout=SECONDS,
-            ).returncode
+            process.wait(SECONDS)
         except subprocess.TimeoutExpired:
-            code = None
-    return row_of(folder.name, results, code)
+            pass
+        finally:
+            RUNNING.discard(process)
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        printed.seek(0)
+        return printed.read().decode("utf-8", "replace")
 
 
-def row_of(name, results, code):
-    """pytest exits with 0 when no point was lost, with 1 when some were, and else did not come to its end."""
-    row = dict.fromkeys(COLUMNS, 0) | {"submission": name, "status": "graded" if code in (0, 1) else "grader failed"}
-    if results.exists():
-        content = json.loads(results.read_text(encoding="utf-8"))
-        for part in PARTS:
-            scores = [t["score"] for t in content["tests"] if t["name"].startswith(f"{part}: ")]
-            row["bonus" if part == BONUS else part] = round(sum(scores), 2)
-        row["total"] = round(content["score"] - row["bonus"], 2)
-        row["seconds"] = content["execution_time"]
-    return row
+def _die_with_parent():
+    with suppress(AttributeError):  # not on Linux
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)
+
+
+def row_of(results):
+    content = json.loads(results.read_text(encoding="utf-8"))
+    extra = content["extra_data"]
+    row = {"status": extra["status"], "seed": extra["seed"], "seconds": content["execution_time"]}
+    for part, points in PARTS.items():
+        scores = [t["score"] for t in content["tests"] if t["name"].startswith(f"{part}: ")]
+        row[f"{part}/{points}"] = round(sum(scores), 2)
+    row[TOTAL] = round(content["score"] - row[f"{BONUS}/{PARTS[BONUS]}"], 2)
+    return row | {"notes": for_a_cell(" ".join(extra["notes"]))}
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit("interrupted; started again, it goes on after the last line")

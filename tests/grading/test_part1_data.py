@@ -1,29 +1,39 @@
 """Data: 8-bit images → [0, 1] → noise of variance 1/100 → minus the mean image of the training split."""
 
 import numpy as np
-import pytest
 
-from grading.grader.judge import ask, require
+from grading.grader.judge import ask_for_several, require, there
+from grading.grader.rubric import item
 
-RANDOM = np.random.default_rng(11)
-# Dark and bright regions, which lie otherwise in the test split, so that the two means differ.
-TRAIN = RANDOM.integers(0, np.linspace(60, 256, 42).reshape(6, 7), (3000, 6, 7)).astype(np.uint8)
-TEST = RANDOM.integers(0, np.linspace(256, 90, 42).reshape(6, 7), (1000, 6, 7)).astype(np.uint8)
+SHAPE = (6, 7)
+TRAIN, TEST = 12_000, 2_000
 CLOSE = 5  # standard errors
 
 
-@pytest.fixture(scope="module")
+def raw_images(submission):
+    """(train, test): mostly black and white, dark and bright regions lying otherwise in the test split."""
+
+    def make():
+        random, splits = submission.random("data"), []
+        for count, bright in ((TRAIN, np.linspace(0.2, 0.8, 42)), (TEST, np.linspace(0.7, 0.3, 42))):
+            bright = bright.reshape(SHAPE) + random.uniform(-0.1, 0.1, SHAPE)
+            images = np.where(random.random((count, *SHAPE)) < bright, 255, 0)
+            grey = random.random(images.shape) < 0.2
+            splits.append(np.where(grey, random.integers(0, 256, images.shape), images).astype(np.uint8))
+        return splits
+
+    return submission.once("raw images", make)
+
+
 def preprocessed(submission):
-    """The submission's (train, test, mean), or how it failed: asked once."""
-    results = []
+    """The submission's [train, test, mean], each an array or a Lost: asked once."""
+    train, test = raw_images(submission)
+    return submission.once("preprocessed", lambda: _ask(submission, train, test, 3))
 
-    def result():
-        if not results:
-            shapes = [TRAIN.shape, TEST.shape, (6, 7)]
-            results.append(ask(submission, "preprocess", shapes, train=TRAIN, test=TEST, seed=3))
-        return results[0]
 
-    return result
+def _ask(submission, train, test, seed):
+    parts = {"train": [train.shape], "test": [test.shape], "mean": [SHAPE]}
+    return ask_for_several(submission, "preprocess", parts, train=train, test=test, seed=seed)
 
 
 def split_off_noise(images, raw):
@@ -34,66 +44,105 @@ def split_off_noise(images, raw):
     return slope, images - slope * raw
 
 
-@pytest.mark.item("data", 3, "pixels scaled to [0, 1]")
-def test_scale(preprocessed):
-    train, _, _ = preprocessed()
-    slope, _ = split_off_noise(train, TRAIN)
-    require(abs(slope - 1) < 0.02, "White minus black (255 minus 0) must be 1 after scaling; check the division.")
+@item("data", 3, "pixels scaled to [0, 1]")
+def test_scale(submission):
+    train = there(preprocessed(submission)[0])
+    slope, noise = split_off_noise(train, raw_images(submission)[0])
+    if _clipped(train, raw_images(submission)[0]):
+        return  # charged as noise
+    require(
+        abs(slope - 255 / 256) > 0.0015,
+        "White minus black is 255/256 after scaling: 8-bit pixels run from 0 to 255, so divide by 255.",
+        share=0.5,
+    )
+    require(
+        abs(slope - 1) < 0.002,
+        f"White minus black (255 minus 0) must be 1 after scaling, and is {slope:.4g}; check the division by 255.",
+    )
 
 
-@pytest.mark.item("data", 3, "noise of variance 1/100 on every pixel")
-def test_noise_variance(preprocessed):
-    train, test, _ = preprocessed()
-    for images, raw in ((train, TRAIN), (test, TEST)):
-        _, noise = split_off_noise(images, raw)
-        variance = (noise**2).mean(axis=(1, 2)).mean() * len(raw) / (len(raw) - 1)
-        require(variance > 1e-6, "No noise is left in the images; draw it for each pixel of each image.")
+def _clipped(images, raw):
+    """Whether pixels were cut off at 0 and 1: then half of the black ones have no noise at all."""
+    black = [images[:, h, w][raw[:, h, w] == 0] for h, w in np.ndindex(SHAPE)]
+    return np.mean([np.mean(pixels < pixels.min() + 1e-6) for pixels in black]) > 0.3
+
+
+@item("data", 3, "Gaussian noise of variance 1/100 on every pixel")
+def test_noise_variance(submission):
+    for images, raw in zip(preprocessed(submission)[:2], raw_images(submission), strict=True):
+        slope, noise = split_off_noise(there(images), raw)
+        variance = (noise**2).mean() * len(raw) / (len(raw) - 1)
+        deviation = np.sqrt(variance)
+        require(deviation > 1e-6, "No noise is left in the images; draw it for each pixel of each image.")
         require(
-            abs(variance - 0.01) < CLOSE * 0.01 * np.sqrt(2 / raw.size),
-            "The noise added to a pixel must have variance 1/100; mind what your generator takes as its scale.",
+            not _clipped(there(images), raw) or deviation < 0.01,
+            "Pixels are cut off at 0 and 1 after the noise was added; Gaussian noise goes beyond both.",
         )
-        by_pixel = noise.var(axis=0)
         require(
-            np.abs(by_pixel - 0.01).max() < 1.5 * CLOSE * 0.01 * np.sqrt(2 / len(raw)),
+            deviation > 0.01 or abs(deviation * 255 / slope - 0.1) > 0.01,
+            "The noise is 255 times too small: it was added before the division by 255; scale first, then add it.",
+        )
+        require(
+            abs(variance - 0.01) < 1.2 * CLOSE * 0.01 * np.sqrt(2 / raw.size),
+            f"The noise on a pixel must have variance 1/100, and has {variance:.3g}; "
+            "mind whether your generator takes a variance or a standard deviation.",
+        )
+        fourth = np.mean((noise / deviation) ** 4)
+        require(
+            abs(fourth - 3) < CLOSE * np.sqrt(24 / raw.size) + 0.05,
+            f"The noise must be normal; yours has the right variance, but another distribution (its kurtosis is "
+            f"{fourth:.2f}, a normal one's 3, a uniform one's 1.8).",
+        )
+        require(
+            np.abs(noise.var(axis=0) - 0.01).max() < 1.5 * CLOSE * 0.01 * np.sqrt(2 / len(raw)),
             "Every pixel must get noise of the same variance.",
         )
 
 
-@pytest.mark.item("data", 2, "noise independent from pixel to pixel and image to image")
-def test_noise_independence(preprocessed):
-    train, test, _ = preprocessed()
-    (_, noise), (_, other) = split_off_noise(train, TRAIN), split_off_noise(test, TEST)
+@item("data", 2, "noise independent, and drawn from the seed")
+def test_noise_independence(submission):
+    pairs = zip(preprocessed(submission)[:2], raw_images(submission), strict=True)
+    noise, other = (split_off_noise(there(images), raw)[1] for images, raw in pairs)
     noise, other = noise / max(noise.std(), 1e-12), other / max(other.std(), 1e-12)
-    pairs = ((noise[:, 1:], noise[:, :-1]), (noise[..., 1:], noise[..., :-1]), (noise[1:], noise[:-1]))
-    for one, two in (*pairs, (noise[: len(other)], other)):
+    neighbours = ((noise[:, 1:], noise[:, :-1]), (noise[..., 1:], noise[..., :-1]), (noise[1:], noise[:-1]))
+    for one, two in (*neighbours, (noise[: len(other)], other)):
         require(
             abs((one * two).mean()) < CLOSE / np.sqrt(one.size),
             "Noise must be drawn anew for each pixel, each image and each split.",
         )
+    train, test = (images[:50] for images in raw_images(submission))
+    first, again, another = (there(_ask(submission, train, test, seed)[0]) for seed in (3, 3, 4))
+    require(np.array_equal(first, again), "The same `seed` must give the same noise again.", share=0.5)
+    require(not np.array_equal(first, another), "`seed` is ignored: another seed must give other noise.", share=0.5)
 
 
-@pytest.mark.item("data", 2, "the training split's mean subtracted from it")
-def test_train_mean(preprocessed):
-    train, _, mean = preprocessed()
-    slope, _ = split_off_noise(train, TRAIN)  # a wrong scale has cost its points already
-    train, mean = train / slope, mean / slope
-    error = 0.1 / np.sqrt(len(TRAIN))  # of a mean image taken before the noise was added
+@item("data", 2, "the training split's mean subtracted from it")
+def test_train_mean(submission):
+    raw = raw_images(submission)[0]
+    train, _, mean = preprocessed(submission)
+    slope, _ = split_off_noise(there(train), raw)  # a wrong scale has cost its points already
+    error = 0.1 / np.sqrt(TRAIN)  # of a mean image taken before the noise was added
     require(
-        np.abs(train.mean(axis=0)).max() < CLOSE * error,
+        np.abs(train.mean(axis=0) / slope).max() < CLOSE * error,
         "The mean over the training images must be zero at every pixel after preprocessing.",
     )
+    slack = 0.05 if _clipped(train, raw) else CLOSE * error
     require(
-        np.abs(mean - (TRAIN / 255).mean(axis=0)).max() < CLOSE * error,
+        np.abs(there(mean) / slope - (raw / 255).mean(axis=0)).max() < slack,
         "The mean image that you return must be that of the training split, in units of [0, 1].",
+        share=0.5,
     )
 
 
-@pytest.mark.item("data", 2, "the same mean subtracted from the test split")
-def test_test_mean(preprocessed):
-    _, test, _ = preprocessed()
-    slope, _ = split_off_noise(test, TEST)
-    expected = (TEST / 255).mean(axis=0) - (TRAIN / 255).mean(axis=0)
+@item("data", 2, "the same mean subtracted from the test split")
+def test_test_mean(submission):
+    train, test = raw_images(submission)
+    images = there(preprocessed(submission)[1])
+    slope, _ = split_off_noise(images, test)
+    expected = (test / 255).mean(axis=0) - (train / 255).mean(axis=0)
+    off = np.abs(images.mean(axis=0) / slope - expected).max()
+    slack = 0.1 if _clipped(images, test) else 0.0
     require(
-        np.abs(test.mean(axis=0) / slope - expected).max() < CLOSE * 0.1 * np.sqrt(1 / len(TRAIN) + 1 / len(TEST)),
+        off < CLOSE * 0.1 * np.sqrt(1 / TRAIN + 1 / TEST) + slack,
         "The model has one μ: what is subtracted from the test images is the mean of the training images.",
     )

@@ -1,19 +1,25 @@
 """Model: Λ on the 4-connected lattice, xᵀΛx, and whether Λ is positive definite."""
 
 import numpy as np
-import pytest
 
-from grading.grader import reference
-from grading.grader.judge import ask, distance, require
+from grading.grader import errors, reference
+from grading.grader.judge import ask, check, distance, own_matrix
+from grading.grader.rubric import Lost, item
 
 HEIGHT, WIDTH = 5, 7
-SHARED = (3.7, np.array([-0.9, -0.4]))
 EXACT = 1e-5
 
 
-def per_edge(directions, height=HEIGHT, width=WIDTH):
+def shared(submission, directions=2):
+    """Random shared weights, no two alike."""
+    random = submission.random(f"shared weights {directions}")
+    couplings = random.uniform([-1.0, -0.5, 0.4, -0.3], [-0.8, -0.3, 0.6, -0.1])
+    return random.uniform(3.5, 4) + directions / 2, couplings[:directions]
+
+
+def per_edge(submission, directions=2, height=HEIGHT, width=WIDTH):
     """Random weights for each pixel and edge, zero where the neighbour is off the image, of a positive definite Λ."""
-    random = np.random.default_rng(directions)
+    random = submission.random(f"edge weights {directions}")
     couplings = random.uniform(-0.8, 0.4, (directions, height, width))
     for k, (down, right) in enumerate(reference.OFFSETS[:directions]):
         couplings[k, height - down :] = 0
@@ -25,74 +31,80 @@ def per_edge(directions, height=HEIGHT, width=WIDTH):
 def check_matrix(submission, diagonal, couplings):
     size = {"height": HEIGHT, "width": WIDTH}
     expected = reference.precision_matrix(diagonal, couplings, **size)
-    shape = (HEIGHT * WIDTH,) * 2
-    matrix = ask(submission, "precision_matrix", shape, diagonal=diagonal, couplings=couplings, **size)
-    require(distance(matrix, matrix.T) < EXACT, "Λ must be symmetric.")
-    require(
-        distance(np.diag(matrix), np.diag(expected)) < EXACT, "The diagonal of Λ must be the pixels' diagonal weights."
-    )
-    require(
-        (matrix[expected == 0] == 0).all(),
-        "Λ has entries between pixels that are not neighbours; look at pixels on the border of the image.",
-    )
-    require(
-        distance(matrix, expected) < EXACT,
-        "Neighbours have the wrong coupling; mind that pixels are numbered row by row, and which direction is which.",
-    )
+    value = ask(submission, "precision_matrix", expected.shape, diagonal=diagonal, couplings=couplings, **size)
+    if distance(value, value.T) > EXACT:
+        sentence = "Λ must be symmetric."
+    elif distance(np.diag(value), np.diag(expected)) > EXACT:
+        sentence = "The diagonal of Λ must be the pixels' diagonal weights."
+    elif value[expected == 0].any():
+        sentence = "Λ has entries between pixels that are not neighbours; look at pixels on the border of the image."
+    else:
+        sentence = "Neighbours have the wrong coupling; mind the numbering row by row, and which direction is which."
+    known = [(said.strip(), wrong, 0.0) for said, wrong in errors.lattice(diagonal, couplings, **size)]
+    check(submission, "precision_matrix", value, expected, sentence, known, tolerance=EXACT)
 
 
 def check_quadratic_form(submission, diagonal, couplings):
-    images = np.random.default_rng(5).normal(size=(9, HEIGHT, WIDTH))
-    expected = reference.quadratic_form(reference.precision_matrix(diagonal, couplings, HEIGHT, WIDTH), images)
+    size = {"height": HEIGHT, "width": WIDTH}
+    images = submission.random("images of xᵀΛx").normal(size=(9, HEIGHT, WIDTH))
+    expected = reference.quadratic_form(reference.precision_matrix(diagonal, couplings, **size), images)
     value = ask(submission, "quadratic_form", (9,), diagonal=diagonal, couplings=couplings, images=images)
-    require(
-        distance(value, expected) < EXACT,
-        "xᵀΛx is off; an edge between two pixels counts twice in it, and pixels on the border have fewer neighbours.",
+    wrong = errors.lattice(diagonal, couplings, **size)
+    known = [("½ is not in xᵀΛx itself.", expected / 2, 0.0), ("The sign of xᵀΛx is wrong.", -expected, 0.0)]
+    known += [(said.strip(), reference.quadratic_form(matrix, images), 0.0) for said, matrix in wrong]
+    follow = (
+        ("precision_matrix", reference.quadratic_form(matrix, images))
+        for matrix in own_matrix(submission, diagonal, couplings, **size)
     )
+    sentence = "xᵀΛx is off; an edge counts twice in it, and pixels on the border have fewer neighbours."
+    check(submission, "quadratic_form", value, expected, sentence, known, follow, tolerance=EXACT)
 
 
-@pytest.mark.item("model", 4, "Λ assembled, shared weights")
+@item("model", 4, "Λ assembled, shared weights")
 def test_matrix_shared(submission):
-    check_matrix(submission, *SHARED)
+    check_matrix(submission, *shared(submission))
 
 
-@pytest.mark.item("model", 3, "Λ assembled, a weight for each pixel and edge")
+@item("model", 3, "Λ assembled, a weight for each pixel and edge")
 def test_matrix_per_edge(submission):
-    check_matrix(submission, *per_edge(2))
+    check_matrix(submission, *per_edge(submission))
 
 
-@pytest.mark.item("model", 4, "xᵀΛx, shared weights")
+@item("model", 4, "xᵀΛx, shared weights")
 def test_quadratic_form_shared(submission):
-    check_quadratic_form(submission, *SHARED)
+    check_quadratic_form(submission, *shared(submission))
 
 
-@pytest.mark.item("model", 3, "xᵀΛx, a weight for each pixel and edge")
+@item("model", 3, "xᵀΛx, a weight for each pixel and edge")
 def test_quadratic_form_per_edge(submission):
-    check_quadratic_form(submission, *per_edge(2))
+    check_quadratic_form(submission, *per_edge(submission))
 
 
-@pytest.mark.item("model", 4, "positive definite told from indefinite")
+INDEFINITE = "A Λ with negative eigenvalues was called positive definite; a determinant's sign or size cannot tell."
+REFUSED = "A positive definite Λ was called indefinite; it need not be diagonally dominant."
+KNOWN = [  # diagonal, couplings, height and width, whether positive definite, the share kept by who gets it wrong
+    (3.0, [-0.9, -0.9], 8, False, 0.0),
+    (3.0, [0.9, 0.9], 8, False, 0.0),
+    (1.0, [-0.8, 0.3], 2, False, 0.0),
+    (-1.0, [0.0, 0.0], 4, False, 0.0),
+    (4.0, [-0.9, -0.9], 8, True, 0.0),
+    (3.0, [-0.78, -0.78], 8, True, 0.5),
+    (1.0, [-0.55, 0.35], 2, True, 0.5),
+]
+
+
+@item("model", 4, "positive definite told from indefinite")
 def test_positive_definite(submission):
-    def ask_about(diagonal, couplings, height, width):
-        weights = {"diagonal": diagonal, "couplings": np.array(couplings)}
-        answer = ask(submission, "is_positive_definite", (), **weights, height=height, width=width)
-        return bool(answer)
-
-    indefinite = [
-        (3.0, [-0.9, -0.9], 8, 8),
-        (3.0, [0.9, 0.9], 8, 8),
-        (1.0, [-0.8, 0.3], 2, 2),
-        (-1.0, [0.0, 0.0], 3, 4),
-    ]
-    for weights in indefinite:
-        require(
-            not ask_about(*weights),
-            "A Λ with negative eigenvalues was called positive definite; a determinant's size alone cannot tell.",
-        )
-    require(ask_about(4.0, [-0.9, -0.9], 8, 8), "A positive definite Λ was called indefinite.")
-    for weights in [(3.0, [-0.78, -0.78], 8, 8), (1.0, [-0.55, 0.35], 2, 2)]:
-        require(
-            ask_about(*weights),
-            "A positive definite Λ was called indefinite; one need not be diagonally dominant to be positive definite.",
-            share=0.5,
-        )
+    random = submission.random("positive definite")
+    worst = []
+    for which in random.permutation(len(KNOWN)):
+        diagonal, couplings, size, expected, share = KNOWN[which]
+        unit = random.uniform(0.5, 2)
+        weights = {"diagonal": unit * diagonal, "couplings": unit * np.array(couplings), "height": size, "width": size}
+        answer = bool(ask(submission, "is_positive_definite", (), **weights))
+        own = [m for m in own_matrix(submission, **weights) if distance(m, m.T) < EXACT]
+        if answer != expected and not any(answer == reference.is_positive_definite(m) for m in own):
+            worst.append((share, REFUSED if expected else INDEFINITE))
+    if worst:
+        share, sentence = min(worst)
+        raise Lost(sentence, share)

@@ -1,71 +1,68 @@
 """Figures of NCE whose noise moves: what happened stage by stage."""
 
+from __future__ import annotations
+
 import numpy as np
+from matplotlib.figure import Figure
 
-from assignment.reporting.drawing.curves import signed
-from assignment.reporting.drawing.images import grey_limits
-from assignment.reporting.drawing.style import BLUE, CEILING, EXACT, INK, LEARNED, SKY, VERMILION, hide_axes, new_figure
-from assignment.reporting.labels import title
+from assignment.reporting.drawing import style
+from assignment.reporting.drawing.curves import draw_constant, draw_error
+from assignment.reporting.drawing.images import grey, grey_limits
+from assignment.reporting.numbers import below
 
 
-def stages(fit):
-    """By stage: log Z learned and exact, with what is between them; the classifier's overlap and spread; test nats."""
-    figure = new_figure(4.3, title(fit))
+@style.style()
+def stages(
+    learned: np.ndarray,
+    standard_error: np.ndarray,
+    exact: np.ndarray,
+    spread: np.ndarray,
+    overlap: np.ndarray,
+    held_out: np.ndarray,
+    ceiling: float,
+) -> Figure:
+    """By stage: log Z learned and exact, with what is between them; the classifier's overlap and spread; test nats.
+
+    Args:
+      learned, standard_error, exact, held_out: [T + 1], from the diagonal noise on; spread, overlap: [T].
+      ceiling: test nats of the maximum likelihood.
+    """
+    figure = style.new_figure(4.0)
     (top_left, top_right), (low_left, low_right) = figure.subplots(2, 2, sharex=True)
-    _log_partition(top_left, low_left, fit.arrays)
-    _classifier(top_right, fit.arrays)
-    _held_out(low_right, fit.arrays["stage_held_out"], fit.record["held_out"]["maximum_likelihood"])
+    draw_constant(top_left, learned, exact)
+    draw_error(low_left, learned - exact, standard_error)
+    _classifier(top_right, spread, overlap)
+    _held_out(low_right, held_out, ceiling)
     for axes in (low_left, low_right):
         axes.set_xlabel("stage (0: the diagonal noise)")
     return figure
 
 
-def _log_partition(axes, residual_axes, arrays):
-    learned, exact, error = arrays["stage_learned"], arrays["stage_exact"], arrays["stage_standard_error"]
-    stage = np.arange(len(learned))
-    axes.plot(stage, learned, **LEARNED, marker="", label="learned, $c$")
-    axes.plot(stage, exact, **EXACT, marker="", label=r"exact, $\log Z$")
-    axes.set(ylabel=r"$\log Z$ (nats)", title="the constant, telescoped")
-    axes.legend()
-    residual = learned - exact
-    band = {"color": SKY, "alpha": 0.4, "linewidth": 0, "label": "± 2 standard errors"}
-    residual_axes.fill_between(stage, -2 * error, 2 * error, **band)
-    residual_axes.plot(stage, residual, **LEARNED, marker="")
-    residual_axes.axhline(0, **EXACT)
-    residual_axes.set(ylabel="learned − exact (nats)")
-    residual_axes.set_title(f"its error; at the end {signed(residual[-1])} ± {error[-1]:.3f}")
-    residual_axes.legend(loc="lower left")
-
-
-def _classifier(axes, arrays):
-    stage = np.arange(1, len(arrays["stage_overlap"]) + 1)
-    solid = {"color": BLUE, "linestyle": "-", "marker": ""}
-    dashed = {"color": VERMILION, "linestyle": "--", "marker": ""}
-    axes.plot(stage, arrays["stage_overlap"], **solid)
+def _classifier(axes, spread, overlap):
+    stage = np.arange(1, len(overlap) + 1)
+    axes.plot(stage, overlap, color=style.BLUE, linestyle="-", marker="")
     axes.set(ylabel="overlap, solid (1: undecided)", ylim=(0, 1.05), title="the classifier of each stage")
     twin = axes.twinx()
     twin.spines["right"].set_visible(True)
-    twin.plot(stage, arrays["stage_spread"], **dashed)
-    twin.set(ylabel="spread of $G$ on noise, dashed (nats)", ylim=(0, 1.1 * arrays["stage_spread"].max()))
+    twin.plot(stage, spread, color=style.VERMILION, linestyle="--", marker="")
+    twin.set(ylabel="spread of $G$, dashed (nats)", ylim=(0, 1.1 * spread.max()))
 
 
 def _held_out(axes, held_out, ceiling):
-    axes.plot(np.arange(len(held_out)), held_out, **LEARNED, marker="", label="test images")
-    axes.axhline(ceiling, **CEILING, label="maximum likelihood")
+    axes.plot(np.arange(len(held_out)), held_out, **style.LEARNED, marker="", label="test images")
+    axes.axhline(ceiling, **style.CEILING, label="maximum likelihood")
     axes.set(ylabel="nats per test image")
-    axes.set_title(f"held out; at the end {signed(held_out[-1] - ceiling)} from the ceiling")
+    axes.set_title(f"held out; at the end {below(ceiling - held_out[-1])} the ceiling")
     axes.legend(loc="lower right")
 
 
-def stage_samples(fit):
-    """A sample of the model at a few stages, in a row, and a training image to compare."""
-    drawn, at = fit.arrays["stage_samples"], fit.arrays["stage_samples_at"]
-    figure = new_figure(6.3 / (len(at) + 1) + 0.45, title(fit))
+@style.style()
+def stage_samples(drawn: np.ndarray, at: np.ndarray, data: np.ndarray) -> Figure:
+    """Samples [n, H, W] of the model at stages `at` [n], in a row, and the first of the training images `data`."""
+    figure = style.new_figure(style.panel_height(data.shape, style.WIDTH / (len(at) + 1)) + 0.3)
     panels = figure.subplots(1, len(at) + 1)
-    low, high = grey_limits(fit.arrays["data"])
     words = [f"stage {int(stage)}" for stage in at] + ["training image"]
-    for axes, image, name in zip(panels, [*drawn, fit.arrays["data"][0]], words, strict=True):
-        axes.imshow(image, cmap=INK, vmin=low, vmax=high)
+    for axes, picture, name in zip(panels, [*drawn, data[0]], words, strict=True):
+        grey(axes, picture, grey_limits(data))
         axes.set_title(name)
-        hide_axes(axes)
     return figure

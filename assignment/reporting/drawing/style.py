@@ -1,15 +1,22 @@
 """One look for all figures: readable in print, without colour, and the same bytes every time."""
 
+from __future__ import annotations
+
 import contextlib
+import io
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 import matplotlib.style
 import numpy as np
 from cycler import cycler
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+from matplotlib.ticker import MaxNLocator
 
-from assignment.reporting.files import write_whole
+from assignment.results import write_whole
 
 WIDTH = 6.3  # inches: the text width of the report
 BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, VERMILION, PURPLE = (
@@ -53,8 +60,8 @@ _RULES = {
 
 
 @contextlib.contextmanager
-def style():
-    """A context in which figures have this package's look, whatever the user's own settings are."""
+def style() -> Iterator[None]:
+    """A context, or a decorator, in which figures have this package's look, whatever the user's own settings are."""
     fonts = logging.getLogger("fontTools")
     level = fonts.level
     fonts.setLevel(logging.ERROR)  # it warns of the dates within matplotlib's own fonts
@@ -65,15 +72,27 @@ def style():
         fonts.setLevel(level)
 
 
-def new_figure(height, title=None):
-    """A figure as wide as the text and `height` inches high, drawn without pyplot or any window."""
-    figure = Figure(figsize=(WIDTH, height), layout="constrained")
-    if title:
-        figure.suptitle(title, x=0.01, ha="left")
-    return figure
+class Picture(Figure):
+    """A figure without a window, which notebooks show as a picture whatever the backend."""
+
+    def _repr_png_(self) -> bytes:
+        file = io.BytesIO()
+        with style():  # Ticks are made when they are drawn.
+            self.savefig(file, format="png", dpi=110)
+        return file.getvalue()
 
 
-def signed_map(axes, field, limit):
+def new_figure(height: float) -> Figure:
+    """A figure as wide as the text and `height` inches high."""
+    return Picture(figsize=(WIDTH, height), layout="constrained")
+
+
+def panel_height(shape: tuple[int, ...], width: float) -> float:
+    """Inches that an image [..., H, W] needs where it is at most `width` inches wide, within reason."""
+    return float(np.clip(width * shape[-2] / shape[-1], 0.25, 1.6 * width))
+
+
+def signed_map(axes: Axes, field: np.ndarray, limit: float) -> AxesImage:
     """An image in two colours about zero, with lines at a quarter of the scale: solid above zero, dashed below.
 
     The lines tell the signs apart where there is no colour.
@@ -85,34 +104,30 @@ def signed_map(axes, field, limit):
     return picture
 
 
-def map_axes(axes):
+def map_axes(axes: Axes) -> None:
     """Axes of an image whose rows and columns matter: labelled, without a frame."""
     axes.set(xlabel="column", ylabel="row")
     axes.spines[:].set_visible(False)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(MaxNLocator(nbins=4, integer=True))
 
 
-def hide_axes(axes):
+def hide_axes(axes: Axes) -> None:
     """Takes ticks and frame from the axes of an image."""
     axes.set_xticks([])
     axes.set_yticks([])
     axes.spines[:].set_visible(False)
 
 
-def files(stem):
-    """The two files of a figure."""
-    return Path(f"{stem}.pdf"), Path(f"{stem}.png")
+def save(figure: Figure, stem: str | Path, title: str | None = None) -> list[Path]:
+    """Writes a figure as `stem`.pdf and `stem`.png, the latter with a title; returns the two paths.
 
-
-def save(figure, stem, digest):
-    """Writes a figure to its two files; the PDF, the last, bears the digest of what it was drawn from."""
-    pdf, png = files(stem)
+    The PDF has none: the report's caption says what it is.
+    """
+    pdf, png = Path(f"{stem}.pdf"), Path(f"{stem}.png")
+    write_whole(pdf, lambda file: figure.savefig(file, format="pdf", metadata={"CreationDate": None}))
+    if title:
+        figure.set_figheight(figure.get_figheight() + 0.25)
+        figure.suptitle(title, x=0.01, ha="left")
     write_whole(png, lambda file: figure.savefig(file, format="png"))
-    figure.set_layout_engine("none")  # it is laid out now
-    facts = {"CreationDate": None, "Keywords": digest}
-    write_whole(pdf, lambda file: figure.savefig(file, format="pdf", metadata=facts))
-
-
-def is_current(stem, digest):
-    """Were the two files of a figure drawn from just this?"""
-    pdf, png = files(stem)
-    return pdf.is_file() and png.is_file() and digest.encode() in pdf.read_bytes()
+    return [pdf, png]

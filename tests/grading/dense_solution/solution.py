@@ -6,7 +6,7 @@ import numpy as np
 
 NEIGHBOURS = [(0, 1), (1, 0), (1, 1), (1, -1)]
 TRUST = 0.8  # the longest Newton step, in nats of spread
-STAGES = 60
+STAGES = 30
 
 
 def preprocess(train, test, seed):
@@ -121,28 +121,29 @@ def train(estimator, images, connectivity, seed):
 
 def train_nce(images, theta, generator):
     """Newton steps on the NCE loss, each against fresh noise drawn from the fit before it; log Z adds up on the way."""
+    directions = len(theta) - 1
     constant = 0.5 * images[0].size * np.log(2 * np.pi / theta[0])
-    noise, tail = draw(theta, images, generator), []
+    on_images = scores(images, directions).mean(axis=0)
+    on_noise, tail = scores(draw(theta, images, generator), directions), []
     for _ in range(STAGES):
-        log_noise = [log_ratio(theta[0], theta[1:], constant, x, 0) for x in (images, noise)]
-        gradient = np.hstack(nce_gradient(theta[0], theta[1:], constant, images, noise, *log_noise, 1.0))
-        of_noise = scores(noise, len(theta) - 1)
-        step = -np.linalg.solve(of_noise.T @ of_noise / (2 * len(noise)), gradient)[:-1]
-        step *= min(1, TRUST / np.std(of_noise[:, :-1] @ step))
+        # The gradient of NCE where p_n is p_θ itself: the classifier says ½ of every image.
+        gradient = 0.5 * (on_noise.mean(axis=0) - on_images)
+        step = -np.linalg.solve(on_noise.T @ on_noise / (2 * len(on_noise)), gradient)[:-1]
+        step *= min(1, TRUST / np.std(on_noise[:, :-1] @ step))
         while not is_positive_definite(theta[0] + step[0], theta[1:] + step[1:], *images.shape[1:]):
             step /= 2
-        new_noise = draw(theta + step, images, generator)
-        constant += bridge(step, noise, new_noise)
-        theta, noise = theta + step, new_noise
+        theta, before = theta + step, on_noise
+        on_noise = scores(draw(theta, images, generator), directions)
+        constant += bridge(step, before, on_noise)
         tail = [*tail, theta][-STAGES // 4 :]
     last = np.mean(tail, axis=0)
-    constant += bridge(last - theta, noise, draw(last, images, generator))
+    constant += bridge(last - theta, on_noise, scores(draw(last, images, generator), directions))
     return last[0], last[1:], constant
 
 
 def bridge(step, before, after):
     """log Z after a step of the weights less log Z before it: the constant at which NCE's gradient by it vanishes."""
-    below, above = (scores(x, len(step) - 1)[:, :-1] @ step for x in (before, after))
+    below, above = (on_noise[:, :-1] @ step for on_noise in (before, after))
     low, high = min(below.min(), above.min()), max(below.max(), above.max())
     for _ in range(50):
         middle = (low + high) / 2
@@ -164,7 +165,7 @@ def train_score_matching(images, theta):
     flat = images.reshape(len(images), -1)
     moments = flat.T @ flat / len(flat)
     stencils = [precision_matrix(w[0], w[1:], *images.shape[1:]) for w in np.eye(len(theta))]
-    for _ in range(25):
+    for _ in range(50):
         weight = np.linalg.inv(precision_matrix(theta[0], theta[1:], *images.shape[1:]))
         left = np.array([[np.sum((a @ weight) * (moments @ b)) for a in stencils] for b in stencils])
         right = [np.sum(weight * a) for a in stencils]

@@ -1,54 +1,94 @@
-"""From what a submission returned to arrays that may be judged, or to a sentence about what is wrong with it."""
+"""From what a submission returned to arrays that may be judged, and from there to points and sentences.
+
+One error is paid once. What is right for the submission's own Λ, own xᵀΛx or own loss, where those were charged, is not
+charged again ("follow-on"), nor is an error that was recognised in an earlier item.
+"""
 
 import math
 
 import numpy as np
 
+from grading.grader import reference
 from grading.grader.rubric import Lost
 from grading.grader.supervisor import Failure
+from grading.grader.wire import Bad
+
+CLOSE = 1e-4
 
 
-def ask(submission, name, shapes, **arguments):
-    """Calls an adapter function and checks the form of its answer.
-
-    Args:
-      shapes: the shape expected, or a list of shapes where several arrays are.
-
-    Returns:
-      A float64 array, or a list of them.
-
-    Raises:
-      Lost: there is no answer, or not one of numbers of this shape.
-    """
+def call(submission, name, **arguments):
+    """The value of a call; Lost if there is none."""
     try:
-        value = submission.call(name, **arguments)
+        return submission.call(name, **arguments)
     except Failure as failure:
+        submission.failed.setdefault(name, submission.title)
         raise Lost(f"{name} {failure}.") from failure
-    if isinstance(shapes, tuple):
-        return as_array(name, value, shapes)
-    if not isinstance(value, list) or len(value) != len(shapes):
-        raise Lost(f"{name} must return {len(shapes)} values, in the order that its docstring in adapters.py gives.")
-    return [as_array(name, part, shape) for part, shape in zip(value, shapes, strict=True)]
 
 
-def as_array(name, value, shape=None):
-    """`value` as a finite float64 array of `shape`; Lost if it is not one. None as a shape stands for any."""
+def ask(submission, name, shape, **arguments):
+    """Calls an adapter function for one float64 array of `shape`; Lost if there is none."""
+    try:
+        return as_array(name, call(submission, name, **arguments), shape)
+    except Lost:
+        submission.failed.setdefault(name, submission.title)
+        raise
+
+
+def ask_for_several(submission, name, parts, **arguments):
+    """Calls an adapter function that returns several arrays: a list of arrays, with a Lost where there is none.
+
+    `parts` is {what a value is: the shapes that it may have}.
+    """
+    value = call(submission, name, **arguments)
+    sizes = [math.prod(shapes[0]) for shapes in parts.values()]
+    if isinstance(value, np.ndarray) and value.shape == (sum(sizes),):  # joined to one
+        value = np.split(value, np.cumsum(sizes)[:-1])
+    if not isinstance(value, (list, np.ndarray)) or len(value) == 0:
+        raise Lost(f"{name} must return {len(parts)} values: {', '.join(parts)}.")
+    found = []
+    for number, (what, shapes) in enumerate(parts.items()):
+        try:
+            count = f"{len(value)} values, where {len(parts)} are needed"
+            require(number < len(value), f"{name} returned no {what}: {count}.")
+            found.append(as_array(f"{name}, for its {what},", value[number], *shapes))
+        except Lost as lost:
+            found.append(lost)
+    return found
+
+
+def there(part):
+    """One of the parts of `ask_for_several`; what is not there is Lost."""
+    if isinstance(part, Lost):
+        raise Lost(*part.args)
+    return part
+
+
+def as_array(name, value, *shapes):
+    """`value` as a finite float64 array of one of `shapes`; else Lost. Axes of length 1 may be more or fewer."""
+    require(value is not None, f"{name} returned None; is something missing at its `return`?")
+    require(not isinstance(value, Bad), f"{name} {value}.")
     try:
         array = np.asarray(value, np.float64)
     except (ValueError, TypeError, OverflowError):
         raise Lost(f"{name} returned a {type(value).__name__} where an array of numbers is needed.") from None
-    if shape == () and array.size == 1:
-        array = array.reshape(())
-    if shape is not None and array.shape != shape:
-        raise Lost(f"{name} returned an array of shape {array.shape}; {shape} is needed.")
-    if not np.isfinite(array).all():
-        raise Lost(f"{name} returned NaN or infinite numbers.")
+    for shape in shapes:
+        flat = (*shape[:1], math.prod(shape[1:])) if len(shape) == 3 else (math.prod(shape),)
+        if _without_ones(array.shape) == _without_ones(shape) or array.shape == flat:
+            array = array.reshape(shape)
+            break
+    needed = " or ".join(map(str, shapes))
+    require(array.shape in shapes, f"{name} returned an array of shape {array.shape}; {needed} is needed.")
+    require(np.isfinite(array).all(), f"{name} returned NaN or infinite numbers.")
     return array
+
+
+def _without_ones(shape):
+    return [n for n in shape if n != 1]
 
 
 def distance(value, expected):
     """The largest difference, relative to the largest number expected."""
-    return np.abs(value - expected).max() / np.abs(expected).max()
+    return np.abs(value - expected).max() / max(np.abs(expected).max(), 1e-300)
 
 
 def require(right, sentence, share=0.0):
@@ -63,7 +103,85 @@ def closeness(gap, full, none):
     return 1.0 if gap <= full else math.log(none / gap) / math.log(none / full)
 
 
-def require_close(gap, full, none, sentence):
-    """Proportional credit; `sentence` may use {gap} and {full}."""
-    share = closeness(gap, full, none)
-    require(share == 1, sentence.format(gap=f"{gap:.3g}", full=f"{full:g}"), share)
+def check(submission, function, value, expected, sentence, errors=(), follow=(), tolerance=CLOSE):
+    """Passes what is expected, or follows from what was charged elsewhere; else says which error it is, if it knows.
+
+    Args:
+      sentence: for an error that is not known.
+      errors: (sentence, wrong value, the share that is earned all the same) of each known error.
+      follow: (charged function, value) of each value that would follow from it.
+    """
+    if distance(value, expected) < tolerance:
+        return
+    for source, alternative in follow:
+        if distance(value, alternative) < tolerance:
+            submission.remark(f"Right for your own {source}, which is charged in “{submission.failed[source]}” only.")
+            return
+    for said, wrong, share in errors:
+        if np.shape(wrong) == np.shape(value) and distance(value, wrong) < tolerance:
+            charge(submission, function, said, share)
+            return
+    submission.failed.setdefault(function, submission.title)
+    raise Lost(f"{sentence} {_returned(value, expected)}")
+
+
+def charge(submission, function, said, share=0.0):
+    """Takes the points for an error the first time it is met, and only says so afterwards."""
+    item = submission.charged.setdefault((function, said), submission.title)
+    if item != submission.title:
+        submission.remark(f"Not charged again, as in “{item}”: {said}")
+        return
+    submission.failed.setdefault(function, submission.title)
+    raise Lost(said, share)
+
+
+def _returned(value, expected):
+    where = np.unravel_index(np.abs(value - expected).argmax(), np.shape(expected))
+    at = f" at {tuple(map(int, where))}" if where else ""
+    return f"You returned {value[where]:.6g}{at}; {expected[where]:.6g} is right."
+
+
+def own_forms(submission, diagonal, couplings, *sets_of_images):
+    """(charged function, [xᵀΛx of each set]) by the submission's own Λ, and by its own quadratic form."""
+    size = dict(zip(("height", "width"), sets_of_images[0].shape[1:], strict=True))
+    for matrix in own_matrix(submission, diagonal, couplings, **size):
+        yield "precision_matrix", [reference.quadratic_form(matrix, images) for images in sets_of_images]
+    if "quadratic_form" in submission.failed:
+        forms = [_own_form(submission, diagonal, couplings, images) for images in sets_of_images]
+        if all(form is not None for form in forms):
+            yield "quadratic_form", forms
+
+
+def _own_form(submission, diagonal, couplings, images):
+    arguments = {"diagonal": diagonal, "couplings": couplings, "images": images}
+    try:
+        return ask(submission, "quadratic_form", images.shape[:1], **arguments)
+    except Lost:
+        return None
+
+
+def own_matrix(submission, diagonal, couplings, height, width):
+    """The submission's own Λ, where that was charged and is a matrix: one or none."""
+    if "precision_matrix" in submission.failed:
+        arguments = {"diagonal": diagonal, "couplings": couplings, "height": height, "width": width}
+        try:
+            yield ask(submission, "precision_matrix", (height * width,) * 2, **arguments)
+        except Lost:
+            return
+
+
+def own_matrices(submission, diagonal, couplings, height, width):
+    """(charged function, Λ): the submission's own Λ, and the one that its own quadratic form is of."""
+    for matrix in own_matrix(submission, diagonal, couplings, height, width):
+        yield "precision_matrix", (matrix + matrix.T) / 2
+    if "quadratic_form" not in submission.failed:
+        return
+    units = np.eye(height * width)
+    first, second = np.triu_indices(len(units), 1)
+    images = np.concatenate([units, units[first] + units[second]]).reshape(-1, height, width)
+    values = _own_form(submission, diagonal, couplings, images)
+    if values is None:
+        return
+    matrix = np.diag(values[: len(units)])
+    matrix[first, second] = (values[len(units) :] - values[first] - values[second]) / 2
+    yield "quadratic_form", np.triu(matrix) + np.triu(matrix, 1).T

@@ -1,13 +1,13 @@
-"""What submissions are asked to fit, and the truth about it, which they are not sent."""
+"""What submissions are asked to fit, and the truth about it, which they are not sent. All is drawn anew each time."""
 
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 import numpy as np
 
 from grading.grader import reference
 
+SHAPES = {"lattice": (7, 8), "digits": (14, 14)}
 _SAMPLE = Path(__file__).resolve().parents[3] / "assignment" / "data" / "mnist_sample.npz"
 
 
@@ -20,39 +20,60 @@ class Problem:
       connectivity: 4 or 8.
       gap: Λ [D, D] ↦ nats per image that it is short of the best.
       none: the gap of pixels that are fitted one by one.
+      likeliest: Λ of exact maximum likelihood on these images.
     """
 
     images: np.ndarray
     connectivity: int
     gap: callable
     none: float
+    likeliest: np.ndarray
 
 
-@cache
-def lattice(connectivity):
-    """4,000 draws of a known lattice of 7 × 8 pixels; the gap is the divergence from the truth."""
-    couplings = [-1.2, -0.8] if connectivity == 4 else [-1.2, -0.9, 0.7, -0.3]
-    truth = reference.precision_matrix(4.5, couplings, 7, 8)
-    images = reference.draw(truth, 4000, (7, 8), np.random.default_rng(connectivity))
+def lattice(submission, connectivity):
+    """4,000 draws of a lattice with weights drawn for it; the gap is the divergence from the truth."""
 
-    def gap(matrix):
-        return reference.divergence(truth, matrix)
+    def make():
+        random, shape = submission.random(f"lattice {connectivity}"), SHAPES["lattice"]
+        smallest = 0
+        while smallest < 0.3:
+            couplings = [-random.uniform(1.0, 1.3), -random.uniform(0.6, 0.9)]
+            couplings += [random.uniform(0.5, 0.8), -random.uniform(0.2, 0.4)] if connectivity == 8 else []
+            truth = reference.precision_matrix(random.uniform(4.2, 5), couplings, *shape)
+            smallest = np.linalg.eigvalsh(truth)[0]
+        truth = truth * np.exp(random.uniform(-0.7, 0.7))
+        images = reference.draw(truth, 4000, shape, random)
 
-    return Problem(images, connectivity, gap, gap(np.eye(56) / images.var()))
+        def gap(matrix):
+            return reference.divergence(truth, matrix)
+
+        best = reference.maximum_likelihood(images, connectivity // 2)
+        return Problem(images, connectivity, gap, gap(np.eye(len(truth)) / images.var()), best)
+
+    return submission.once(("problem", "lattice", connectivity), make)
 
 
-@cache
-def digits():
-    """The middle of 1,500 handwritten digits, 14 × 14 pixels; the gap is to maximum likelihood, on 500 others."""
-    with np.load(_SAMPLE, allow_pickle=False) as arrays:
-        raw = [arrays["train"][:1500, 7:21, 7:21], arrays["test"][:500, 7:21, 7:21]]
-    random = np.random.default_rng(0)
-    train, test = (r / 255 + random.normal(0, 0.1, r.shape) for r in raw)
-    mean = train.mean(axis=0)
-    train, test = train - mean, test - mean
-    ceiling = reference.mean_log_density(reference.maximum_likelihood(train, 2), test)
+def digits(submission):
+    """Parts of 1,500 handwritten digits, their contrast drawn; the gap is to maximum likelihood, on 500 others."""
 
-    def gap(matrix):
-        return ceiling - reference.mean_log_density(matrix, test)
+    def make():
+        random, (height, width) = submission.random("digits"), SHAPES["digits"]
+        top, left = random.integers(6, 9, 2)
+        with np.load(_SAMPLE, allow_pickle=False) as arrays:
+            raw = [
+                random.permutation(arrays[split])[:count, top : top + height, left : left + width]
+                for split, count in (("train", 1500), ("test", 500))
+            ]
+        contrast = np.exp(random.uniform(-0.35, 0.35))
+        train, test = (contrast * (r / 255 + random.normal(0, 0.1, r.shape)) for r in raw)
+        mean = train.mean(axis=0)
+        train, test = train - mean, test - mean
+        best = reference.maximum_likelihood(train, 2)
+        ceiling = reference.mean_log_density(best, test)
 
-    return Problem(train, 4, gap, gap(np.eye(196) / train.var()))
+        def gap(matrix):
+            return ceiling - reference.mean_log_density(matrix, test)
+
+        return Problem(train, 4, gap, gap(np.eye(height * width) / train.var()), best)
+
+    return submission.once(("problem", "digits"), make)

@@ -22,10 +22,11 @@ class Tree:
             ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         self._ours = _descendants()
 
-    def usage(self):
-        """(number of processes, resident memory of all in bytes)."""
+    def usage(self, enough):
+        """(number of processes, memory of all in bytes: more than `enough` only if shared pages count once)."""
         members = self._members()
-        return len(members), sum(map(_resident, members))
+        memory = sum(map(_resident, members))
+        return len(members), memory if memory <= enough else sum(map(_proportional, members))
 
     def kill(self):
         """Kills all, again and again until none is left to start another."""
@@ -64,3 +65,11 @@ def _resident(pid):
         return int(Path("/proc", str(pid), "statm").read_text().split()[1]) * _PAGE
     except (OSError, ValueError, IndexError):
         return 0
+
+
+def _proportional(pid):
+    try:
+        lines = Path("/proc", str(pid), "smaps_rollup").read_text().splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
+    except (OSError, ValueError, StopIteration):
+        return _resident(pid)

@@ -33,7 +33,7 @@ def stencil_matrices(directions, height, width):
 def quadratic_form(matrix, images):
     """xᵀΛx, [N]."""
     x = np.reshape(images, (len(images), -1))
-    return np.einsum("ni,ni->n", x @ matrix, x)
+    return ((x @ matrix) * x).sum(axis=1)
 
 
 def log_partition(matrix):
@@ -65,15 +65,9 @@ def nce_loss(data_ratio, noise_ratio, nu):
     return softplus(math.log(nu) - data_ratio).mean() + nu * softplus(noise_ratio - math.log(nu)).mean()
 
 
-def nce_gradient(data_ratio, noise_ratio, nu, data_score, noise_score):
-    """The gradient of −J, where `score` [N, P] is ∂G/∂θ."""
-    data, noise = sigmoid(math.log(nu) - data_ratio), sigmoid(noise_ratio - math.log(nu))
-    return -(data @ data_score) / len(data) + nu * (noise @ noise_score) / len(noise)
-
-
-def conditional_nce_loss(matrix, images, perturbed):
-    """mean log(1 + exp(f(x') − f(x))) with f = −½xᵀΛx."""
-    return softplus(0.5 * (quadratic_form(matrix, images) - quadratic_form(matrix, perturbed))).mean()
+def conditional_nce_loss(form, other_form):
+    """mean log(1 + exp(f(x') − f(x))) with f = −½xᵀΛx, from xᵀΛx of the images and of the perturbed ones."""
+    return softplus(0.5 * (form - other_form)).mean()
 
 
 def score_matching_loss(matrix, images):

@@ -7,7 +7,16 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-PARTS = ("data", "model", "NCE", "log Z", "second estimator", "samples", "report", "bonus 8")
+PARTS = {  # and the points to be had
+    "data": 12,
+    "model": 18,
+    "NCE": 28,
+    "log Z": 14,
+    "second estimator": 14,
+    "samples": 8,
+    "report": 6,
+    "bonus 8": 10,
+}
 BONUS = "bonus 8"
 _WAITING = "Not graded yet."
 _PRINTED = 6000  # characters
@@ -19,6 +28,16 @@ class Lost(Exception):  # noqa: N818 - points are lost, no error is raised
     def __init__(self, sentence, share=0.0):
         super().__init__(sentence)
         self.share = min(max(float(share), 0.0), 1.0)
+
+
+def item(part, points, title):
+    """Makes `function(submission)` a graded item: all points if it returns, and else what `Lost` says."""
+
+    def mark(function):
+        function.graded_as = part, points, title
+        return function
+
+    return mark
 
 
 @dataclass
@@ -41,9 +60,11 @@ class Item:
 
 @dataclass
 class Rubric:
-    """All items of one grading, in order."""
+    """All items of one grading, in order; `visibility` is Gradescope's word for when students see an item."""
 
     submission: str
+    seed: int = 0
+    visibility: str = "visible"
     items: list = field(default_factory=list)
     notes: list = field(default_factory=list)
     printed: str = ""
@@ -54,9 +75,17 @@ class Rubric:
         chosen = [i for i in self.items if (i.part == part if part else i.part != BONUS)]
         return round(sum(i.earned for i in chosen), 2), sum(i.points for i in chosen)
 
+    @property
+    def status(self):
+        """Whether every item there is was judged, all that were chosen, or not even these."""
+        if not all(i.graded for i in self.items):
+            return "grader failed"
+        return "graded" if sum(i.points for i in self.items) == sum(PARTS.values()) else "partial"
+
     def lines(self):
         """The rubric as text: part by part, and a sentence for every point lost."""
         yield f"submission: {self.submission}"
+        yield f"seed: {self.seed} (the same draws again: --seed {self.seed})"
         for part in PARTS:
             items = [i for i in self.items if i.part == part]
             if items:
@@ -73,8 +102,8 @@ class Rubric:
 
     def gradescope(self):
         """What Gradescope's results.json holds (gradescope-autograders.readthedocs.io, "Output Format")."""
-        output = ["Graded in full." if all(i.graded for i in self.items) else "The grading did not come to its end."]
-        output += self.notes
+        output = ["Graded in full." if self.status == "graded" else "Not all items were graded."]
+        output += [f"seed: {self.seed}", *(note for note in self.notes if "teacher" not in note)]
         if self.printed:
             output += ["What the submission printed (in part, if it was much):", self.printed[:_PRINTED]]
         return {
@@ -82,6 +111,7 @@ class Rubric:
             "execution_time": round(time.monotonic() - self.started, 1),
             "output": "\n".join(output),
             "visibility": "visible",
+            "extra_data": {"status": self.status, "seed": self.seed, "notes": self.notes},
             "stdout_visibility": "hidden",
             "tests": [
                 {
@@ -91,7 +121,7 @@ class Rubric:
                     "max_score": 0 if item.part == BONUS else item.points,
                     "status": "passed" if item.share == 1 else "failed",
                     "output": item.sentence or "Right.",
-                    "visibility": "visible",
+                    "visibility": self.visibility,
                 }
                 for number, item in enumerate(self.items, 1)
             ],
@@ -101,7 +131,7 @@ class Rubric:
         """Writes results.json whole: a reader finds the last one or this one, never a part."""
         path = Path(path)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
+        with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
             json.dump(self.gradescope(), file, indent=1, ensure_ascii=False)
         os.chmod(name, 0o644)
         os.replace(name, path)

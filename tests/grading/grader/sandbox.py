@@ -1,102 +1,208 @@
-"""What a submission's process may touch: chosen by itself before it reads a line of the submission, and never undone.
+"""Where a submission runs: a private copy of it, and around that bubblewrap, which shows it nothing else.
 
-Where the kernel has Landlock (Linux 5.13 and later, no privileges needed; docs.kernel.org/userspace-api/landlock.html)
-the process sees Python, the system's libraries and the submission, writes to its scratch folder only, and can neither
-trace nor, from ABI 6, signal processes outside, nor, from ABI 4, open TCP connections. Elsewhere a grader that is root
-makes it an unprivileged user. Where there is neither, `confine` says so.
+bubblewrap (`bwrap`, 0.7 or later, github.com/containers/bubblewrap) gives a process mounts, processes, IPC and network
+of its own, as root and as an ordinary user, and dies with the grader. Under root the process then becomes `nobody`.
+Where bwrap cannot run, root still can make it `nobody`; otherwise there is nothing to hold it.
 """
 
-import contextlib
-import ctypes
+import functools
 import os
-import resource
+import platform
+import shutil
+import stat
 import struct
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
 
-_NOBODY = 65534
-_CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF, _CAPSET = 444, 445, 446, {"x86_64": 126, "aarch64": 91}
-_NO_NEW_PRIVILEGES = 38
-_EXECUTE, _WRITE_FILE, _READ_FILE, _READ_DIR = 1, 2, 4, 8
-_ON_FILES = _EXECUTE | _WRITE_FILE | _READ_FILE | 1 << 14 | 1 << 15  # and truncate, ioctl on devices
-_RIGHTS_BY_ABI = {1: (1 << 13) - 1, 2: (1 << 14) - 1, 3: (1 << 15) - 1, 4: (1 << 15) - 1, 5: (1 << 16) - 1}
-_ETC = ("ld.so.cache", "localtime", "passwd", "hosts", "nsswitch.conf", "mime.types", "ssl", "fonts", "matplotlibrc")
-_SYSTEM = ("/usr", "/lib", "/lib64", "/bin", "/proc", "/sys", "/dev/urandom", *(f"/etc/{name}" for name in _ETC))
-
-
-def limit(address_space, cpu_seconds, file_size):
-    """Hard limits of this process and its children, in bytes and seconds; no core dumps."""
-    for kind, most in (
-        (resource.RLIMIT_AS, address_space),
-        (resource.RLIMIT_CPU, cpu_seconds),
-        (resource.RLIMIT_FSIZE, file_size),
-        (resource.RLIMIT_CORE, 0),
-    ):
-        _, hard = resource.getrlimit(kind)
-        most = most if hard == resource.RLIM_INFINITY else min(most, hard)
-        resource.setrlimit(kind, (most, most))
-    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
-        file.write("1000")  # when the machine runs out of memory, not the grader
+GRADER = Path(__file__).resolve().parent
+HIDDEN = GRADER.parents[2]  # the package with the tests
+NOBODY = 65534
+TMPFS = 2**29  # bytes of /tmp, and of /dev/shm
+MOST_BYTES, MOST_FILES, DEEPEST = 2**28, 10_000, 30  # of a submission
+_INHERITED = Path("tests", "grading", "adapters.py")
+_LEFT_OUT = ("__pycache__", "__MACOSX", "node_modules", "venv")
+_ETC = ("ld.so.cache", "ld.so.conf", "ld.so.conf.d", "alternatives", "localtime", "fonts", "mime.types", "matplotlibrc")
+# System calls that hold memory outside a process, outlive it, or make a sandbox within the sandbox (x86-64, aarch64).
+_REFUSED = {
+    "x86_64": (0xC000003E, (29, 68, 165, 248, 249, 250, 272, 298, 308, 319, 321, 323)),
+    "aarch64": (0xC00000B7, (194, 186, 40, 217, 218, 219, 97, 241, 268, 279, 280, 282)),
+}
+_REFUSED_EVERYWHERE = (425, 428, 429, 430, 431, 432, 442, 447)  # io_uring, new mounts, secret memory
+_ENOSYS = 38
 
 
-def confine(readable, listable, scratch):
-    """Gives up every right but to read `readable`, to list the folders `listable`, and to write in `scratch`.
+class NoRoom(Exception):
+    """The submission could not be copied; a sentence that starts after "adapters.py "."""
 
-    Must run before the process starts a second thread.
 
-    Returns:
-      "landlock", "user" or "none", for what now holds the process.
-    """
-    libc = ctypes.CDLL(None, use_errno=True)
-    abi = libc.syscall(_CREATE_RULESET, None, 0, 1) if os.uname().sysname == "Linux" else -1
-    if abi > 0:
-        _landlock(libc, abi, readable, listable, scratch)
-        _drop_capabilities(libc)
-        return "landlock"
+@functools.cache
+def kind():
+    """What can hold a submission here: "bwrap", "nobody" or "none"."""
+    if shutil.which("bwrap"):
+        command = ["bwrap", *_namespaces(), *_system(), "--size", "4096", "--tmpfs", "/tmp", "true"]
+        if subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True).returncode == 0:
+            return "bwrap"
+    return "nobody" if os.geteuid() == 0 and _nobody_has_python() else "none"
+
+
+def _nobody_has_python():
+    """Not where Python lies in root's home."""
+    command = [sys.executable, "-c", "import numpy"]
+    options = {"user": NOBODY, "group": NOBODY, "extra_groups": [], "cwd": "/", "capture_output": True}
+    return subprocess.run(command, stdin=subprocess.DEVNULL, **options).returncode == 0
+
+
+def note(held_by):
+    """What the rubric says of a sandbox that is not the best, or ""."""
+    if held_by == "nobody" and _open_to_all(GRADER):
+        return (
+            "NOTE: without bubblewrap a submission runs as `nobody`, to whom this folder of tests is open: close it "
+            "(chmod -R go-rwx), or install bubblewrap."
+        )
+    if held_by == "nobody":
+        return "NOTE: without bubblewrap the submission ran as `nobody`, with the network and what all users may read."
+    if held_by == "none":
+        return "NOTE: graded without a sandbox: the submission could read the tests and write your files."
+    return ""
+
+
+def _open_to_all(path):
+    return all(p.stat().st_mode & stat.S_IXOTH for p in (path, *path.parents))
+
+
+class Room:
+    """A temporary folder with a copy of the submission and of what runs it; `remove()` when it is done with."""
+
+    def __init__(self, folder):
+        self.kind = kind()
+        self.path = Path(tempfile.mkdtemp(prefix="grading-"))
+        try:
+            self.path.chmod(0o755)
+            self.adapters = self._copy(Path(folder))
+            for name in ("worker.py", "wire.py"):
+                shutil.copyfile(GRADER / name, self._made("grader") / name)
+            scratch = self._made("scratch")
+            if self.kind == "nobody":
+                os.chown(scratch, NOBODY, NOBODY)
+        except OSError as error:
+            self.remove()
+            raise NoRoom(f"could not be read: {error.strerror or error}") from error
+        except NoRoom:
+            self.remove()
+            raise
+        inside = {"submission": "/submission", "grader": "/grader", "scratch": "/tmp"}
+        self.at = inside if self.kind == "bwrap" else {name: str(self.path / name) for name in inside}
+
+    def command(self, python, folder):
+        """(what stands before `python` on the command line, the files that must be handed down)."""
+        if self.kind != "bwrap":
+            return python, []
+        binds = [option for name in ("submission", "grader") for option in _bind(self.path / name, self.at[name])]
+        for hidden in (HIDDEN, Path(folder).resolve().parent):
+            if any(Path(shown) in hidden.parents for shown in ("/usr", *_pythons())):
+                binds = ["--tmpfs", str(hidden), *binds]
+        size = ["--perms", "1777", "--size", str(TMPFS), "--tmpfs"]
+        filters = self.path / "seccomp"
+        filters.write_bytes(_system_calls())
+        handle = os.open(filters, os.O_RDONLY)
+        mounts = [*_system(), *size, "/dev/shm", *size, "/tmp", *binds, *_prefixes()]
+        return ["bwrap", *_namespaces(), *mounts, "--chdir", "/tmp", "--seccomp", str(handle), "--", *python], [handle]
+
+    def remove(self):
+        shutil.rmtree(self.path, ignore_errors=True)
+
+    def _made(self, name):
+        (self.path / name).mkdir(mode=0o755, exist_ok=True)
+        return self.path / name
+
+    def _copy(self, folder):
+        """Copies the submission; returns where its adapters.py lies within."""
+        target, budget = self._made("submission"), [MOST_BYTES, MOST_FILES]
+        if (folder / "adapters.py").is_file():
+            _copy_tree(folder, target, budget)
+            return "adapters.py"
+        if not (folder / _INHERITED).is_file():
+            raise NoRoom("is not there: put it at the top of the submission's folder")
+        # A copy of this package's layout holds the tests themselves: all is taken but them, and data sets.
+        _copy_tree(folder, target, budget, left_out=("tests", "data"))
+        (target / _INHERITED).parent.mkdir(parents=True)
+        shutil.copyfile(folder / _INHERITED, target / _INHERITED)
+        return str(_INHERITED)
+
+
+def _copy_tree(source, target, budget, left_out=(), depth=DEEPEST):
+    """Regular files and folders; links as they are, to lead nowhere; nothing else."""
+    for entry in os.scandir(source):
+        if entry.name in (*_LEFT_OUT, *left_out) or entry.name.startswith("."):
+            continue
+        copy = os.path.join(target, entry.name)
+        budget[1] -= 1 if depth else MOST_FILES
+        if entry.is_symlink():
+            os.symlink(os.readlink(entry.path), copy)
+        elif entry.is_dir() and min(budget) >= 0:
+            os.mkdir(copy, 0o755)
+            _copy_tree(entry.path, copy, budget, depth=depth - 1)
+        elif entry.is_file():
+            budget[0] -= entry.stat(follow_symlinks=False).st_size
+            if min(budget) < 0:
+                break
+            shutil.copyfile(entry.path, copy)
+            os.chmod(copy, 0o644)
+    if min(budget) < 0:
+        limit = f"{MOST_BYTES >> 20} MiB, {MOST_FILES} files or {DEEPEST} levels"
+        raise NoRoom(f"cannot be graded: the folder holds more than {limit}")
+
+
+def _namespaces():
+    apart = ["--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup-try"]
     if os.geteuid() == 0:
-        _checked(libc.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0))
-        os.chown(scratch, _NOBODY, _NOBODY)
-        os.setgroups([])
-        os.setgid(_NOBODY)
-        os.setuid(_NOBODY)
-        return "user"
-    return "none"
+        user = ["--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
+    else:
+        user = ["--unshare-user", "--uid", str(NOBODY), "--gid", str(NOBODY)]
+    return [*apart, *user, "--die-with-parent", "--new-session"]
 
 
-def _landlock(libc, abi, readable, listable, scratch):
-    rights = _RIGHTS_BY_ABI[min(abi, 5)]
-    tcp, scopes = (3 if abi >= 4 else 0), (3 if abi >= 6 else 0)  # bind and connect; abstract sockets and signals
-    attributes = struct.pack("QQQ", rights, tcp, scopes)[: 24 if abi >= 6 else 16 if abi >= 4 else 8]
-    ruleset = _checked(libc.syscall(_CREATE_RULESET, attributes, len(attributes), 0))
-    read = _EXECUTE | _READ_FILE | _READ_DIR
-    rules = [(path, read) for path in (*_SYSTEM, *readable)]
-    rules += [(path, _READ_DIR) for path in listable]
-    rules += [(scratch, rights), ("/dev/null", _ON_FILES)]
-    for path, allowed in rules:
-        _allow(libc, ruleset, path, allowed & rights)
-    _checked(libc.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0))
-    _checked(libc.syscall(_RESTRICT_SELF, ruleset, 0))
-    os.close(ruleset)
+def _system():
+    options = _bind("/usr")
+    for name in ("/bin", "/sbin", "/lib", "/lib64"):
+        if os.path.islink(name):
+            options += ["--symlink", os.readlink(name), name]
+        elif os.path.isdir(name):
+            options += _bind(name)
+    for name in _ETC:
+        options += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
+    return [*options, "--proc", "/proc", "--dev", "/dev"]
 
 
-def _allow(libc, ruleset, path, rights):
-    try:
-        handle = os.open(path, os.O_PATH | os.O_CLOEXEC)
-    except OSError:
-        return  # nothing there to allow
-    if not os.path.isdir(path):
-        rights &= _ON_FILES
-    _checked(libc.syscall(_ADD_RULE, ruleset, 1, struct.pack("=Qi", rights, handle), 0))
-    os.close(handle)
+def _pythons():
+    return dict.fromkeys((sys.base_prefix, sys.prefix, os.path.realpath(sys.prefix)))
 
 
-def _drop_capabilities(libc):
-    """Root's special powers go; without them it is a user like any other, and files still open to it by name."""
-    number = _CAPSET.get(os.uname().machine)
-    if os.geteuid() == 0 and number:
-        _checked(libc.syscall(number, struct.pack("Ii", 0x20080522, 0), bytes(24)))
+def _prefixes():
+    """Python's folders where they lie; the way to them is open to `nobody`, as /root is not outside."""
+    options = []
+    for path in map(Path, _pythons()):
+        if not path.is_relative_to("/usr"):
+            for parent in [*path.parents][-2::-1]:
+                options += [] if str(parent) == "/tmp" else ["--perms", "0755", "--dir", str(parent)]
+            options += _bind(path)
+    return options
 
 
-def _checked(result):
-    if result < 0:
-        code = ctypes.get_errno()
-        raise OSError(code, f"the submission could not be confined: {os.strerror(code)}")
-    return result
+def _bind(path, inside=None):
+    return ["--ro-bind", str(path), str(inside or path)]
+
+
+def _system_calls():
+    """A seccomp program (Linux's classic BPF) that answers the refused calls with "no such call"."""
+    architecture, numbers = _REFUSED.get(platform.machine(), (None, ()))
+    if architecture is None:
+        return struct.pack("=HBBI", 0x06, 0, 0, 0x7FFF0000)
+    numbers = (*numbers, *_REFUSED_EVERYWHERE)
+    lines = [(0x20, 0, 0, 4), (0x15, 0, len(numbers) + 3, architecture), (0x20, 0, 0, 0)]
+    lines.append((0x35, len(numbers) + 1, 0, 0x40000000))  # the x32 numbers
+    lines += [(0x15, len(numbers) - k, 0, number) for k, number in enumerate(numbers)]
+    lines += [(0x06, 0, 0, 0x7FFF0000), (0x06, 0, 0, 0x00050000 | _ENOSYS)]
+    return b"".join(struct.pack("=HBBI", *line) for line in lines)

@@ -1,12 +1,13 @@
 """One submission as the graded items see it: functions that are called with arrays, and return arrays or fail."""
 
+import secrets
 import time
+import zlib
 from pathlib import Path
 
-from grading.grader.supervisor import Ended, Failure, Limits, Worker
+import numpy as np
 
-CALL_SECONDS = 12
-_INHERITED = Path("tests", "grading", "adapters.py")
+from grading.grader.supervisor import Ended, Failure, Limits, Worker
 
 
 class Submission:
@@ -18,24 +19,60 @@ class Submission:
     Args:
       folder: of the submission.
       limits: what it may use.
+      seed: of all that is drawn to grade it; a fresh one if None.
+
+    Attributes:
+      failed: {function: the title of the item that it was charged in}.
+      charged: {(function, sentence): the title of the item} of the errors that were recognised.
+      remarks: sentences about the present item that cost nothing.
+      notes: sentences for the teacher.
     """
 
-    def __init__(self, folder, limits=None):
+    def __init__(self, folder, limits=None, seed=None):
         self.folder = Path(folder).resolve()
         self.limits = limits or Limits()
-        self.held_by = None
+        self.seed = secrets.randbelow(10**9) if seed is None else seed
         self.output = ""
+        self.failed, self.charged, self.notes = {}, {}, []
+        self.begin("")
         self._worker = None
-        self._refused = {}
+        self._refused, self._kept = {}, {}
         self._spent = 0.0
 
-    def call(self, name, seconds=CALL_SECONDS, **arguments):
+    def begin(self, title):
+        """The item `title` is judged from now on."""
+        self.title, self.remarks = title, []
+
+    def remark(self, sentence):
+        if sentence not in self.remarks:
+            self.remarks.append(sentence)
+
+    def random(self, name):
+        """A generator for what is drawn under this name."""
+        return np.random.default_rng([self.seed, zlib.crc32(name.encode())])
+
+    def once(self, key, compute):
+        """`compute()`, done once; what it raised is raised again."""
+        if key not in self._kept:
+            try:
+                self._kept[key] = compute(), None
+            except Exception as error:  # noqa: BLE001 - told to every item that asks
+                self._kept[key] = None, error
+        value, error = self._kept[key]
+        if error is not None:
+            raise error
+        return value
+
+    def call(self, name, **arguments):
         """What the submission's function `name` returns; `Failure` if it returns nothing that can be judged."""
         if name in self._refused:
             raise Failure(self._refused[name])
+        seconds = self.limits.train_seconds if name == "train" else self.limits.call_seconds
         started = time.monotonic()
         try:
-            return self._start().call(name, arguments, min(seconds, self._left()))
+            worker = self._start()
+            # The report is read however long the fits took.
+            return worker.call(name, arguments, seconds if name == "report" else min(seconds, self._left()))
         except Ended as error:
             self._refused[name] = f"{error} (when it was called first; it was not called again)"
             self._forget()
@@ -52,34 +89,20 @@ class Submission:
     def _left(self):
         left = self.limits.total_seconds - self._spent
         if left < 1:
-            raise Failure(f"was not called: earlier calls used up the submission's {self.limits.total_seconds:.0f} s")
+            raise Failure(f"was not called: earlier calls used up the submission's {self.limits.total_seconds:.3g} s")
         return left
 
     def _start(self):
         if self._worker is None:
             if "adapters.py" in self._refused:
                 raise Failure(self._refused["adapters.py"])
-            seconds = min(self.limits.import_seconds, self._left())
             try:
-                self._worker = Worker(*self._places(), self.limits, seconds)
+                self._worker = Worker(self.folder, self.limits, self.limits.import_seconds)
             except Failure as error:
                 self._refused["adapters.py"] = f"was not called, since adapters.py {error}"
                 raise Failure(self._refused["adapters.py"]) from error
-            self.held_by = self._worker.held_by
         return self._worker
 
     def _forget(self):
         self.output += self._worker.output.text() if self._worker else ""
         self._worker = None
-
-    def _places(self):
-        """(adapters.py, the folder it imports from, what may be read, what may be listed)."""
-        adapters = self.folder / "adapters.py"
-        if adapters.is_file():
-            return adapters, self.folder, [self.folder], []
-        adapters = self.folder / _INHERITED
-        if adapters.is_file():
-            # A copy of this package's layout holds the tests themselves: all may be read but them.
-            beside = [path for path in self.folder.iterdir() if path.name != _INHERITED.parts[0]]
-            return adapters, self.folder, [adapters, *beside], [self.folder]
-        raise Failure("is not there: put it at the top of the submission's folder")

@@ -3,22 +3,19 @@
 import json
 import os
 import select
-import shutil
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
-from grading.grader import wire
+from grading.grader import sandbox, wire
 from grading.grader.processes import Tree
 
-GRADING = Path(__file__).resolve().parents[1]
-_START = "import sys; sys.path[0] = {!r}; from grading.grader import worker; del sys.path[0]; worker.main()"
-_PROCESSES = 64
+_START = "import sys; sys.path[0] = {!r}; import worker; del sys.path[0]; worker.main()"
+PROCESSES = 64
+_THREADS = 4096  # of all processes of one user
 _POLL_SECONDS = 0.1
 _KEEP = 1500  # characters of its output, from the start and from the end
 
@@ -38,17 +35,20 @@ class Limits:
     TensorFlow reserves far more address space than it uses, so `address_space` is wide, and `memory` what counts.
     """
 
-    total_seconds: float = 150
+    call_seconds: float = 12
+    train_seconds: float = 45
+    total_seconds: float = 240
     import_seconds: float = 45
     memory: int = 3 * 2**30
     address_space: int = 24 * 2**30
-    file_size: int = 2**25
 
     def of_process(self):
         return {
-            "address_space": self.address_space,
-            "cpu_seconds": int(4 * self.total_seconds),
-            "file_size": self.file_size,
+            "RLIMIT_AS": self.address_space,
+            "RLIMIT_CPU": int(4 * self.total_seconds),
+            "RLIMIT_FSIZE": sandbox.TMPFS,
+            "RLIMIT_NOFILE": 512,
+            "RLIMIT_NPROC": _THREADS,
         }
 
 
@@ -56,40 +56,47 @@ class Worker:
     """One process that has imported a submission; `Failure` from the constructor if it could not.
 
     Args:
-      adapters: path of adapters.py; root: the folder it imports from.
-      readable, listable: see `sandbox.confine`.
+      folder: the submission's.
       seconds: for the import.
     """
 
-    def __init__(self, adapters, root, readable, listable, limits, seconds):
+    def __init__(self, folder, limits, seconds):
         self.limits = limits
-        self.scratch = tempfile.mkdtemp(prefix="grading-")
-        self.tree = Tree()
+        try:
+            self.room = sandbox.Room(folder)
+        except sandbox.NoRoom as error:
+            raise Failure(str(error)) from error
+        self.tree, self._watched = Tree(), 0.0
         self.channel, theirs = socket.socketpair()
+        at = self.room.at
         settings = {
-            "adapters": str(adapters),
-            "root": str(root),
-            "readable": [str(p) for p in readable],
-            "listable": [str(p) for p in listable],
-            "hidden": str(GRADING),
-            "scratch": self.scratch,
+            "adapters": f"{at['submission']}/{self.room.adapters}",
+            "root": at["submission"],
+            "user": sandbox.NOBODY if os.geteuid() == 0 and self.room.kind != "none" else None,
             "channel": theirs.fileno(),
             "limits": limits.of_process(),
         }
+        python = [sys.executable, "-s", "-c", _START.format(at["grader"]), json.dumps(settings)]
+        command, handles = self.room.command(python, folder)
         with theirs:
             self.process = subprocess.Popen(
-                [sys.executable, "-c", _START.format(str(GRADING.parent)), json.dumps(settings)],
-                cwd=self.scratch,
-                env=_environment(self.scratch),
+                command,
+                cwd=self.room.path / "scratch",
+                env=_environment(at["scratch"]),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
-                pass_fds=[theirs.fileno()],
+                pass_fds=[theirs.fileno(), *handles],
                 start_new_session=True,
             )
+        for handle in handles:
+            os.close(handle)
         self.output = Output(self.process.stdout)
-        greeting = self._exchange(None, seconds)
-        self.held_by = greeting.get("held_by")
+        try:
+            greeting = self._exchange(None, seconds)
+        except Ended as error:
+            printed = self.output.text().strip()[-200:]
+            raise Ended(f"{error}, and printed: {printed}" if printed else str(error)) from error
         if not greeting.get("ready"):
             self.end()
             raise Failure(f"could not be imported: {str(greeting.get('error'))[:400]}")
@@ -101,8 +108,8 @@ class Worker:
             return answer["value"]
         if "missing" in answer:
             raise Failure("is not there: adapters.py has no function of this name")
-        if "bad" in answer:
-            raise Failure(str(answer["bad"])[:300])
+        if str(answer.get("error")).startswith("NotImplementedError"):
+            raise Failure("is not written yet (it raised NotImplementedError)")
         raise Failure(f"raised {str(answer.get('error'))[:400]}")
 
     def end(self):
@@ -112,10 +119,10 @@ class Worker:
         self.process.wait()
         self.channel.close()
         self.output.close()
-        shutil.rmtree(self.scratch, ignore_errors=True)
+        self.room.remove()
 
     def _exchange(self, request, seconds):
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + seconds, seconds
         try:
             if request is not None:
                 self._send(wire.encode(request), deadline)
@@ -156,13 +163,17 @@ class Worker:
         return bytes(data)
 
     def _watch(self, deadline):
-        if time.monotonic() > deadline:
-            raise Ended("did not finish in time")
-        processes, memory = self.tree.usage()
+        end, seconds = deadline
+        if time.monotonic() > end:
+            raise Ended(f"did not finish within {seconds:.3g} s")
+        if time.monotonic() < self._watched + _POLL_SECONDS:
+            return
+        self._watched = time.monotonic()
+        processes, memory = self.tree.usage(self.limits.memory)
         if memory > self.limits.memory:
             raise Ended(f"used more than {self.limits.memory >> 20} MiB of memory")
-        if processes > _PROCESSES:
-            raise Ended(f"started more than {_PROCESSES} processes")
+        if processes > PROCESSES:
+            raise Ended(f"started more than {PROCESSES} processes")
 
 
 class Output:
@@ -182,7 +193,7 @@ class Output:
             self.rest = (self.rest + text[free:])[-_KEEP:]
 
     def text(self):
-        return self.start + ("\n[…]\n" if len(self.rest) == _KEEP else "") + self.rest
+        return wire.writable(self.start + ("\n[…]\n" if len(self.rest) == _KEEP else "") + self.rest)
 
     def close(self):
         self._thread.join(timeout=1)

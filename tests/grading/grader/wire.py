@@ -1,32 +1,46 @@
 """Messages between the grader and the process that runs a submission: JSON and plain bytes, nothing executable.
 
-A message is a line of JSON, preceded by its length, and then the bytes of the arrays that it names. Either side may
-be hostile: lengths, types and shapes are checked before anything is read or made of them.
+A message is a line of JSON, preceded by its length, and then the bytes of the arrays and texts that it names. Either
+side may be hostile: lengths, types and shapes are checked before anything is read or made of them, and every text is
+made writable, so that none can stop whoever prints it.
 """
 
 import json
 import math
+import re
 import struct
 
 import numpy as np
 
 _LENGTH = struct.Struct(">I")
 _LONGEST_JSON = 2**20
-_MOST_BYTES = 2**28
+_MOST_BYTES = 2**28  # of all arrays and texts in a message
+_LONGEST_LIST = 64  # a longer one is an array, or nothing
 _DTYPES = ("float64", "float32", "int64", "int32", "uint8", "bool")
+# Control characters but tabs and line breaks, what reorders text, and halves of characters.
+_UNWRITABLE = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff]")
 
 
 class BadMessage(Exception):
     """What came is not a message, or holds what a message may not hold; one sentence."""
 
 
+class Bad(str):
+    """In the place of a value that is no array of numbers: why, as a sentence that starts after "<function> "."""
+
+
+def writable(text):
+    """`text` with a mark for every character that a terminal, a file or a table cannot take."""
+    return _UNWRITABLE.sub("\ufffd", text.replace("\r\n", "\n").replace("\r", "\n"))
+
+
 def encode(value):
-    """Bytes of `value`: None, bool, int, float, str, NumPy arrays, and lists, tuples and dicts of these."""
-    arrays = []
-    text = json.dumps(_to_json(value, arrays)).encode()
-    if len(text) > _LONGEST_JSON:
-        raise BadMessage("returned more text than can be passed on")
-    return b"".join([_LENGTH.pack(len(text)), text, *(np.ascontiguousarray(a).tobytes() for a in arrays)])
+    """Bytes of `value`: None, bool, int, float, str, anything like an array, and lists, tuples and dicts of these."""
+    tail = []
+    text = json.dumps(_to_json(value, tail)).encode()
+    if len(text) > _LONGEST_JSON or sum(map(len, tail)) > _MOST_BYTES:
+        raise BadMessage("returned more than can be passed on")
+    return b"".join([_LENGTH.pack(len(text)), text, *tail])
 
 
 def decode(read):
@@ -35,43 +49,68 @@ def decode(read):
     if length > _LONGEST_JSON:
         raise BadMessage("sent what is no answer")
     try:
-        content = json.loads(read(length))
-        return _from_json(content, read)
+        return _from_json(json.loads(read(length)), read, [_MOST_BYTES])
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
         raise BadMessage("sent what is no answer") from error
 
 
-def _to_json(value, arrays):
-    if value is None or isinstance(value, (bool, int, float, str)):
+def _to_json(value, tail):
+    if value is None or isinstance(value, (bool, int, float)):
         return value
-    if isinstance(value, (tuple, list)):
-        return [_to_json(v, arrays) for v in value]
+    if isinstance(value, Bad):
+        return {"bad": str(value)[:300]}
+    if isinstance(value, str):
+        tail.append(value.encode("utf-8", "replace"))
+        return {"text": len(tail[-1])}
     if isinstance(value, dict):
-        return {"dict": {str(k): _to_json(v, arrays) for k, v in value.items()}}
-    array = np.asarray(value)  # tensors of all libraries come through here, too
-    if array.dtype.name not in _DTYPES:
-        if array.dtype.kind not in "iuf":
-            raise BadMessage(f"returned a {type(value).__name__} of {array.dtype.name}, where numbers are needed")
-        array = array.astype(np.float64)
-    if array.nbytes > _MOST_BYTES:
-        raise BadMessage(f"returned an array of shape {array.shape}, far too large")
-    arrays.append(array)
+        return {"dict": {str(k): _to_json(v, tail) for k, v in value.items()}}
+    if isinstance(value, (tuple, list)) and len(value) <= _LONGEST_LIST:
+        return [_to_json(v, tail) for v in value]
+    try:
+        array = _as_numpy(value)
+    except Exception as error:  # noqa: BLE001 - converting a submission's object runs its code
+        return {"bad": f"returned a {type(value).__name__}, which is no array of numbers ({error!s:.200})"}
+    tail.append(np.ascontiguousarray(array).tobytes())
     return {"array": [array.dtype.name, list(array.shape)]}
 
 
-def _from_json(content, read):
+def _as_numpy(value):
+    """Tensors of all libraries, with gradients or not, sparse matrices, and whatever NumPy itself can read."""
+    if hasattr(value, "detach"):
+        value = value.detach().cpu()
+    for dense in ("toarray", "to_dense", "to_numpy"):
+        if hasattr(value, dense):
+            value = getattr(value, dense)()
+            break
+    array = np.asarray(value)
+    if array.dtype.kind == "c" and np.abs(array.imag).max(initial=0) <= 1e-9 * np.abs(array.real).max(initial=0):
+        array = array.real
+    if array.dtype.kind in "cSUMm":
+        raise TypeError(f"its entries are of type {array.dtype.name}")
+    return array if array.dtype.name in _DTYPES else array.astype(np.float64)
+
+
+def _from_json(content, read, left):
     if isinstance(content, list):
-        return [_from_json(c, read) for c in content]
+        return [_from_json(c, read, left) for c in content]
     if not isinstance(content, dict):
         return content
     if "dict" in content:
-        return {k: _from_json(v, read) for k, v in content["dict"].items()}
+        return {writable(k): _from_json(v, read, left) for k, v in content["dict"].items()}
+    if "bad" in content:
+        return Bad(writable(content["bad"]))
+    if "text" in content:
+        return writable(read(_afford(left, int(content["text"]))).decode("utf-8", "replace"))
     name, shape = content["array"]
     shape = [int(n) for n in shape]
-    if name not in _DTYPES or min(shape, default=0) < 0:
+    if name not in _DTYPES or min(shape, default=0) < 0 or len(shape) > 8:
         raise BadMessage("sent what is no answer")
     dtype = np.dtype(name)
-    size = math.prod(shape) * dtype.itemsize
-    if size > _MOST_BYTES or len(shape) > 8:
+    return np.frombuffer(read(_afford(left, math.prod(shape) * dtype.itemsize)), dtype).reshape(shape).copy()
+
+
+def _afford(left, count):
+    left[0] -= count
+    if count < 0 or left[0] < 0:
         raise BadMessage("returned an array far too large")
-    return np.frombuffer(read(size), dtype).reshape(shape).copy()
+    return count

@@ -1,40 +1,62 @@
-"""The process that runs a submission: confines itself, imports adapters.py, and answers calls until it is ended.
+"""The process that runs a submission: takes its limits upon itself, imports adapters.py, and answers calls.
 
-It knows no answers. Whatever it sends back is judged, and believed no further, by the process that started it.
+It knows no answers. Whatever it sends back is judged, and believed no further, by the process that started it. Only
+this file and wire.py are in its sandbox.
 """
 
+import contextlib
+import ctypes
 import importlib.util
 import json
 import os
+import resource
+import signal
 import socket
 import sys
 import traceback
 
-from grading.grader import sandbox, wire
+import wire
+
+_PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS = 1, 38
 
 
 def main():
     """Runs on the settings (JSON) that the supervisor wrote in the last argument."""
     settings = json.loads(sys.argv[-1])
     del sys.argv[1:]
-    sandbox.limit(**settings["limits"])
-    python = [p for p in (sys.prefix, sys.base_prefix, *sys.path) if not _holds(p, settings["hidden"])]
-    held_by = sandbox.confine([*python, *settings["readable"]], settings["listable"], settings["scratch"])
+    limit(settings["limits"])
+    if settings["user"] is not None:
+        become(settings["user"])
     channel = socket.socket(fileno=settings["channel"])
-    for name in [name for name in sys.modules if name.split(".")[0] == "grading"]:
-        del sys.modules[name]  # a submission may have a module of that name
+    for name in ("wire", "worker"):
+        del sys.modules[name]  # a submission may have modules of these names
     root = settings["root"]
     adapters, error = _attempt(root, _load, settings["adapters"], root)
-    _send(channel, {"ready": error is None, "error": error, "held_by": held_by})
-    while adapters is not None:
+    _send(channel, {"ready": error is None, "error": error})
+    while error is None:
         request = wire.decode(lambda count: _read(channel, count))
         _send(channel, _answer(adapters, root, request["name"], request["arguments"]))
 
 
-def _holds(folder, path):
-    """Whether `path` lies in `folder`: an editable installation of this package would put the tests in reach."""
-    folder = os.path.realpath(folder)
-    return os.path.commonpath([folder, path]) == folder
+def limit(limits):
+    """Hard limits of this process and its children."""
+    for kind, most in {**limits, "RLIMIT_CORE": 0}.items():
+        _, hard = resource.getrlimit(getattr(resource, kind))
+        most = most if hard == resource.RLIM_INFINITY else min(most, hard)
+        resource.setrlimit(getattr(resource, kind), (most, most))
+    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
+        file.write("1000")  # when the machine runs out of memory, not the grader
+
+
+def become(user):
+    """From root to an unprivileged user, for good."""
+    os.setgroups([])
+    os.setgid(user)
+    os.setuid(user)
+    with contextlib.suppress(AttributeError):  # not on Linux
+        prctl = ctypes.CDLL(None).prctl
+        prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
 def _load(path, root):
@@ -70,7 +92,7 @@ def _describe(error, root):
     except BaseException:  # noqa: BLE001 - even this is the submission's code
         text = "(its text cannot be had)"
     frames = traceback.extract_tb(error.__traceback__)
-    own = [f for f in frames if f.filename.startswith(root) and not f.filename.startswith(sys.prefix)]
+    own = [f for f in frames if f.filename.startswith(root)]
     place = f" (line {own[-1].lineno} of {os.path.relpath(own[-1].filename, root)})" if own else ""
     return f"{type(error).__name__}: {text}{place}"
 
@@ -79,9 +101,9 @@ def _send(channel, message):
     try:
         message = wire.encode(message)
     except wire.BadMessage as error:
-        message = wire.encode({"bad": str(error)})
-    except Exception as error:  # noqa: BLE001 - converting a submission's object runs its code
-        message = wire.encode({"bad": f"returned what is no array of numbers ({type(error).__name__})"})
+        message = wire.encode({"value": wire.Bad(error)})
+    except BaseException as error:  # noqa: BLE001 - converting a submission's object runs its code
+        message = wire.encode({"value": wire.Bad(f"returned what is no array of numbers ({type(error).__name__})")})
     channel.sendall(message)
 
 

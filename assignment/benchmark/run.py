@@ -1,0 +1,57 @@
+"""All that `make bench` measures, to a table, a figure, a JSON file and words."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from assignment.benchmark.large_fit import recover
+from assignment.benchmark.likelihood import newton_seconds
+from assignment.benchmark.step import nce_steps, telescoped_seconds_per_pixel
+from assignment.benchmark.timing import machine
+from assignment.progress import Progress, say
+from assignment.reporting.bench import bench_table, draw_bench, terminal_lines
+from assignment.results import write_text
+
+SIDES = {
+    "dense": (8, 16, 28, 48, 64, 100),
+    "stencil, shared": (8, 16, 28, 48, 64, 100, 256, 512, 1024),
+    "stencil, per_edge": (8, 16, 28, 48, 64, 100, 128, 256),
+}
+STEP_SIDES = {"shared": (28, 64, 128, 256, 512, 1024), "per_edge": (28, 64, 128)}
+NEWTON_SIDES = {"dense": (8, 16, 28), "sparse": (8, 16, 28, 48, 64, 128)}
+LARGE = 256
+
+
+def run(output: str | Path) -> None:
+    """Measures everything; writes results/bench.json, tables/bench.tex and figures/bench-sizes.*; prints a summary."""
+    results = {"machine": machine(), "steps": nce_steps(), "sizes": _by_side("sizes", SIDES, _measured)}
+    results["pixel_steps"] = _by_side("telescoped step", STEP_SIDES, telescoped_seconds_per_pixel)
+    results["newton"] = _by_side("maximum likelihood, per edge", NEWTON_SIDES, newton_seconds)
+    with Progress(f"telescoped {LARGE} × {LARGE}") as progress:
+        results["fit"] = recover(LARGE, progress)
+    output = Path(output)
+    write_text(output / "results" / "bench.json", json.dumps(results, indent=2) + "\n")
+    write_text(output / "tables" / "bench.tex", bench_table(results))
+    draw_bench(results, output / "figures" / "bench-sizes")
+    say("\n".join(terminal_lines(results)), sys.stdout)
+
+
+def _by_side(name, sides, measure):
+    """{way: {side: measure(way, side)}} for {way: sides}."""
+    cases = [(way, side) for way, each in sides.items() for side in each]
+    found = {way: {} for way in sides}
+    with Progress(name) as progress:
+        for k, (way, side) in enumerate(cases):
+            progress(k + 1, len(cases), f"{way} {side} × {side}")
+            found[way][side] = measure(way, side)
+    return found
+
+
+def _measured(way, side):
+    """One case in a process of its own, so that its memory is its own."""
+    command = [sys.executable, "-m", "assignment.benchmark.case", way, str(side)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[2])
+    if done.returncode:
+        raise RuntimeError(f"the case {way}, {side} × {side}, failed: {done.stderr.strip().splitlines()[-1:]}")
+    return json.loads(done.stdout)

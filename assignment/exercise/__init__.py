@@ -1,0 +1,1 @@
+"""The exercise: each part loads the data, fits, and saves what it found."""

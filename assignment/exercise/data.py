@@ -1,0 +1,97 @@
+"""What every part shares: both splits of the data, and the exact likelihoods that fits are held against."""
+
+from __future__ import annotations
+
+import functools
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from assignment import fit_maximum_likelihood
+from assignment.data import load_splits
+from assignment.data.minibatches import chunks
+from assignment.exercise.estimators import Estimator
+from assignment.exercise.settings import Settings
+from assignment.fits.result import FitResult
+from assignment.lattice.gaussian import LatticeGaussian
+from assignment.lattice.information import data_moments
+from assignment.lattice.precision import StencilPrecision
+
+# What an estimator adds to what is saved of every fit: facts and arrays.
+Found = tuple[dict[str, Any], dict[str, Any]]
+
+
+class ExerciseData:
+    """Both splits, and all that is exact about them, in float64.
+
+    Args:
+      settings: which data.
+      strategy: a `tf.distribute.Strategy` for the training, or None.
+    """
+
+    def __init__(self, settings: Settings, strategy: tf.distribute.Strategy | None = None) -> None:
+        self.strategy = strategy
+        self.train, self.test = load_splits(**settings.of_data())
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(H, W)."""
+        return self.train.images.shape[1:]
+
+    def held_out(self, layer: StencilPrecision, theta: np.ndarray | None = None) -> float:
+        """Mean log-likelihood of a test image in nats, of the layer's weights or of others."""
+        theta = double(layer.theta if theta is None else theta)
+        moments = self._test_moments(layer.connectivity, layer.weighting)
+        return float(-0.5 * theta @ moments - log_partition(layer, theta))
+
+    @functools.cache  # noqa: B019  (there is one of these in a program)
+    def _test_moments(self, connectivity, weights):
+        layer = StencilPrecision(connectivity, weights)
+        layer.build(self.test.images.shape)
+        return data_moments(layer, chunks(self.test.images))
+
+    @functools.cache  # noqa: B019
+    def maximum_likelihood(self, connectivity: int, weights: str) -> tuple[StencilPrecision, FitResult, float]:
+        """The exact maximum likelihood of a family: (layer, result, seconds). Every fit is held against it."""
+        layer = StencilPrecision(connectivity, weights, dtype="float64").match_variances(self.train.images)
+        start = time.perf_counter()
+        result = fit_maximum_likelihood(layer, self.train)
+        return layer, result, time.perf_counter() - start
+
+    @functools.cache  # noqa: B019
+    def middle_covariance(self) -> np.ndarray:
+        """Covariance of the middle pixel with every pixel, of the training images, [H, W]."""
+        row, column = (n // 2 for n in self.size)
+        products = (np.einsum("n,nhw->hw", x[:, row, column], x) for x in map(double, chunks(self.train.images)))
+        return sum(products) / len(self.train.images)
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """One fit that is done, and what it was made of; `part` is the part in whose folder it is kept."""
+
+    data: ExerciseData
+    row: Estimator
+    part: str
+    settings: Settings
+    layer: StencilPrecision
+    result: FitResult
+    seconds: float
+
+
+def double(values: np.ndarray) -> np.ndarray:
+    """The values in float64, as exact quantities are computed."""
+    return np.asarray(values, np.float64)
+
+
+def gaussian(layer: StencilPrecision, theta: np.ndarray, mean: np.ndarray | None = None) -> LatticeGaussian:
+    """The Gaussian of other weights θ on the layer's lattice, in float64."""
+    return LatticeGaussian(layer.operator(double(theta)), mean=None if mean is None else double(mean))
+
+
+def log_partition(layer: StencilPrecision, theta: np.ndarray) -> float:
+    """log Z of other weights θ, in float64."""
+    return float(gaussian(layer, theta).log_partition())

@@ -1,0 +1,137 @@
+"""From a fit to its two files: facts (JSON) and arrays (NPZ). `assignment.results` says what is in them."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from assignment.data.minibatches import chunks
+from assignment.exercise.data import ExerciseData, Trained, double, gaussian, log_partition
+from assignment.exercise.estimators import Estimator
+from assignment.exercise.settings import Settings
+from assignment.lattice.gaussian import LatticeGaussian
+from assignment.lattice.stencil import weight_pixels
+from assignment.results import Fit, fit_name, save_fit
+
+SHOWN = 16  # images of data and samples kept beside a fit
+NEAR = 1.0  # nats; a fit whose held-out likelihood, or whose c, is further off than this has failed
+_PACKAGES = ("tensorflow", "tensorflow-probability", "tensorflow-datasets", "keras", "numpy")
+
+
+def save(trained: Trained, facts: dict[str, Any], arrays: dict[str, Any]) -> Fit:
+    """Saves one fit; `facts` and `arrays` are what its estimator adds, or puts in the place of what all have."""
+    record = _facts(trained) | facts
+    gap = record["held_out"]["gap"]
+    if record["status"].startswith("converged") and gap > NEAR:
+        failed = f"failed: the fit is {gap:.1f} nats below the ceiling"
+        record["status"] = record["status"].replace("converged", failed, 1)
+    where, name = folder(trained.settings, trained.data, trained.part), fit_name_for(trained.row, trained.settings)
+    return save_fit(where, name, record, _arrays(trained) | arrays)
+
+
+def folder(settings: Settings, data: ExerciseData, part: str) -> Path:
+    """Where a part's fits stand: <output>/results/<data set>/<part>."""
+    return Path(settings.output) / "results" / data.train.name / part
+
+
+def request(settings: Settings) -> dict[str, Any]:
+    """What was asked for, as far as it decides the fit: a fit is made again where this has changed."""
+    names = ("connectivity", "weights", "optimizer", "seed", "noise_variance", "noise_scale", "eta", "epochs")
+    return {name: getattr(settings, name) for name in names}
+
+
+def fit_name_for(row: Estimator, settings: Settings) -> str:
+    """The name of a fit's files, with the noise's settings added where they are not the defaults."""
+    optimizer = settings.optimizer if row.minibatches else Settings.optimizer
+    name = fit_name(row.name, row.variant, settings.weights, settings.connectivity, optimizer, settings.seed)
+    if row.name == "nce":
+        name += f"-{settings.noise_variance}" if settings.noise_variance != Settings.noise_variance else ""
+        name += f"-scale{settings.noise_scale:g}" if settings.noise_scale != Settings.noise_scale else ""
+        name += f"-eta{settings.eta:g}" if settings.eta != Settings.eta else ""
+    return name
+
+
+def _facts(trained):
+    data, settings, row, layer, result = (vars(trained)[k] for k in ("data", "settings", "row", "layer", "result"))
+    exact, estimate = log_partition(layer, layer.theta), result.log_partition
+    held_out = data.held_out(layer)
+    ceiling = data.held_out(data.maximum_likelihood(layer.connectivity, layer.weighting)[0])
+    return {
+        "part": trained.part,
+        "estimator": row.name,
+        "variant": row.variant,
+        "connectivity": layer.connectivity,
+        "weights": layer.weighting,
+        "optimizer": settings.optimizer if row.minibatches else "fisher_scoring",
+        "seed": settings.seed,
+        "steps": len(result.history["loss"]) - (not row.minibatches),  # that one's history has the start as well
+        "seconds": trained.seconds,
+        "dataset": {
+            "images": len(data.train.images),
+            "test_images": len(data.test.images),
+            **{key: getattr(data.train, key) for key in ("name", "source", "sha256", "fallback")},
+        },
+        "noise": None,
+        "stencil": {"diagonal": layer.diagonal.numpy(), "couplings": layer.couplings.numpy()} if layer.shared else None,
+        "log_partition": {
+            "estimate": estimate,
+            "standard_error": result.standard_error,
+            "exact": exact,
+            "gap": None if estimate is None else estimate - exact,
+        },
+        "held_out": {"log_likelihood": held_out, "maximum_likelihood": ceiling, "gap": ceiling - held_out},
+        "min_eigenvalue": float(layer.operator(double(layer.theta)).min_eigenvalue()),
+        "status": result.status,
+        "suboptimality": result.suboptimality,
+        "request": request(settings),
+        "versions": {"python": platform.python_version()} | {p: importlib.metadata.version(p) for p in _PACKAGES},
+    }
+
+
+def _arrays(trained):
+    """Λ, samples beside data, one pixel's covariance, how likely the test images are, and the training."""
+    data, layer, result = trained.data, trained.layer, trained.result
+    mean, (height, width), theta = data.train.mean, data.size, double(layer.theta)
+    rows, columns = weight_pixels(layer.connectivity, height, width)
+    values = np.repeat(theta, layer.edge_counts) if layer.shared else theta
+    off = rows != columns
+    operator, middle = layer.operator(theta), (height // 2, width // 2)
+    unit = tf.one_hot(middle[0] * width + middle[1], layer.pixels, dtype=tf.float64)
+    likelihoods, conditional = _likelihoods(operator, data.test.images)
+    samples = gaussian(layer, theta, mean).sample(SHOWN, seed=(trained.settings.seed, 1))
+    return {
+        "mean": mean,
+        "rows": np.concatenate([rows, columns[off]]),
+        "cols": np.concatenate([columns, rows[off]]),
+        "values": np.concatenate([values, values[off]]),
+        "samples": double(samples).astype(np.float32),
+        "data": data.train.images[:SHOWN] + mean,
+        "diagonal": layer.diagonal.numpy(),
+        "couplings": layer.couplings.numpy(),
+        "covariance_pixel": middle,
+        "covariance_fitted": operator.solvevec(unit).numpy().reshape(height, width),
+        "covariance_empirical": data.middle_covariance(),
+        "test_log_likelihood": likelihoods,
+        "conditional_log_likelihood": conditional,
+        "log_partition": np.nan if result.log_partition is None else result.log_partition,
+        "loss": result.history["loss"],
+    }
+
+
+def _likelihoods(operator, images):
+    """log p of each image, [N], and E[log p(x_i | all other pixels)] over them, [H, W].
+
+    Given the others, x_i is Gaussian with variance 1/Λ_ii about x_i − (Λx)_i/Λ_ii (Besag 1975).
+    """
+    model, log_probs, squares = LatticeGaussian(operator), [], 0.0
+    for x in map(double, chunks(images)):
+        log_probs.append(model.log_prob(x))
+        squares += np.sum(np.square(model.score(x)), axis=0)
+    diagonal = double(operator.diag_part()).reshape(images.shape[1:])
+    conditional = 0.5 * np.log(diagonal / (2 * np.pi)) - 0.5 * squares / (len(images) * diagonal)
+    return np.concatenate(log_probs), conditional

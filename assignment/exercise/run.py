@@ -1,0 +1,121 @@
+"""From a part's name and options to its results, figures and table, and the words on the terminal."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+import assignment
+from assignment.data import prepare
+from assignment.errors import UserError
+from assignment.exercise import report
+from assignment.exercise.data import ExerciseData, Trained
+from assignment.exercise.plan import Planned, plan
+from assignment.exercise.record import fit_name_for, folder, request, save
+from assignment.exercise.second import flip, with_constant
+from assignment.exercise.settings import Settings
+from assignment.lattice.precision import StencilPrecision
+from assignment.progress import Progress, say
+from assignment.reporting.figures import draw_part
+from assignment.reporting.selection import part_fits
+from assignment.reporting.tables import tabulate_part
+from assignment.reporting.terminal import terminal_table
+from assignment.results import Fit, load_fit, locked
+from assignment.training.replicas import is_chief, make_strategy
+
+KEEPING = ("bonus8", "report")  # the parts of many fits: those that are there are kept
+COMPARING = ("bonus8", "second")  # the parts whose table shows other parts' fits as well
+
+
+def run_part(part: str, options: dict[str, Any]) -> None:
+    """Runs a part with the command line's options: fits, saves, draws, tabulates, prints."""
+    settings = Settings(**{field.name: options[field.name] for field in fields(Settings) if field.name in options})
+    if part == "data":
+        say(prepare(**settings.of_data()), sys.stdout)
+    elif part == "bench":
+        importlib.import_module("assignment.benchmark.run").run(settings.output)
+    else:
+        strategy = make_strategy(settings.strategy)
+        # Only one of several workers leaves anything behind; the others do the same where nobody looks.
+        with nullcontext(settings.output) if is_chief(strategy) else tempfile.TemporaryDirectory() as output:
+            _run(part, replace(settings, output=output), strategy)
+
+
+def _run(part, settings, strategy):
+    Path(settings.output).mkdir(parents=True, exist_ok=True)
+    tf.config.experimental.enable_op_determinism()  # The same seed gives the same bytes.
+    data = ExerciseData(settings, strategy)
+    say(f"{data.train.name}: {len(data.train.images):,} training images ({data.train.source})")
+    if part == "second":
+        say("The coin (seed {}) fell {}: {}.".format(settings.coin_seed, *flip(settings.coin_seed)))
+    with locked(folder(settings, data, part), f"part {part}"):
+        # Several workers must do the same steps, and do not know what the others have finished.
+        keep = part in KEEPING and not settings.fresh and settings.strategy != "multiworker"
+        fits = [(keep and _kept(planned, data)) or _fit(planned, data) for planned in plan(part, settings)]
+        if is_chief(strategy):
+            _present(part, fits, folder(settings, data, part).parent, settings.output)
+
+
+def _kept(planned: Planned, data: ExerciseData) -> Fit | None:
+    """The whole saved fit for just these settings and data, if there is one."""
+    row, part, settings = planned
+    try:
+        fit = load_fit(folder(settings, data, part), fit_name_for(row, settings))
+        fit.arrays  # noqa: B018  (reading them finds a damaged file)
+    except UserError:
+        return None
+    same_data = fit.record["dataset"]["sha256"] == data.train.sha256
+    same_request = request(settings).items() <= fit.record.get("request", {}).items()
+    same_coin = part != "second" or fit.record["coin"]["seed"] == settings.coin_seed
+    if not (same_data and same_request and same_coin):
+        return None
+    say(f"{row.label} {settings.weights} {settings.connectivity}: there already")
+    return fit
+
+
+def _fit(planned: Planned, data: ExerciseData) -> Fit:
+    """Makes one fit and saves it."""
+    row, part, settings = planned
+    with Progress(f"{row.kind} {settings.weights} {settings.connectivity}") as progress:
+        if not row.minibatches:
+            layer, result, seconds = data.maximum_likelihood(settings.connectivity, settings.weights)
+        else:
+            layer = StencilPrecision(settings.connectivity, settings.weights).match_variances(data.train.images)
+            arguments = dict(row.options, optimizer=settings.optimizer, strategy=data.strategy)
+            arguments |= _function(row.chosen)(data, settings) if row.chosen else {}
+            start = time.perf_counter()
+            result = getattr(assignment, row.fit)(layer, data.train, seed=settings.seed, progress=progress, **arguments)
+            seconds = time.perf_counter() - start
+    if settings.log_partition:
+        result = with_constant(layer, result, settings.seed)
+    trained = Trained(data, row, part, settings, layer, result, seconds)
+    facts, arrays = _function(row.found)(trained) if row.found else ({}, {})
+    if part == "second":
+        facts |= {"coin": {"seed": settings.coin_seed, "outcome": flip(settings.coin_seed)[0]}}
+    return save(trained, facts, arrays)
+
+
+def _function(name: str) -> Callable:
+    """The function that a row of the table names, "module:function" of this folder."""
+    module, _, function = name.partition(":")
+    return getattr(importlib.import_module(f"assignment.exercise.{module}"), function)
+
+
+def _present(part: str, fits: list[Fit], results: Path, output: str) -> None:
+    """Draws and tabulates a part from its saved results, and prints its table."""
+    if part == "report":
+        say(report.write(results, output), sys.stdout)
+        return
+    drawn = draw_part(part, results, output)
+    tables = tabulate_part(part, results, output)
+    say(terminal_table(part_fits(part, results) if part in COMPARING else fits), sys.stdout)
+    say(f"{len(drawn)} figures in {Path(output) / 'figures'}; tables: {', '.join(map(str, tables))}", sys.stdout)

@@ -1,0 +1,1 @@
+"""The fits: each takes a layer and images, and returns a `FitResult`."""

@@ -1,0 +1,110 @@
+"""What conditional NCE and score matching share: the present fit renews the objective, and the steps are averaged."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from assignment.fits.result import NOT_CONVERGED, FitResult
+from assignment.training.loop import Callback, Progress, train
+from assignment.training.schedule import REACH, falling, learning_rate
+from assignment.training.step import Step
+
+WHITEN_AFTER = 2.0  # New coordinates, whitened by the present fit, after so many nats of spread.
+MOST_STEPS = 5000  # until the fit must have arrived
+PRESSED = 30
+ROUNDS = 3
+SGD_SHARE = 0.2  # SGD's step as a share of Newton's.
+
+
+class Averaging(Callback):
+    """Steps of full length until the fit arrives, then shrinking ones, of which the last two thirds are averaged.
+
+    The average of the iterates is that of Polyak & Juditsky (1992). The fit arrives where fresh images speak against
+    the move before them for the first time, or at the border of the cone. A fit that stays there ends: after PRESSED
+    steps in a row that had to be halved.
+
+    Args:
+      renew: renew(k, x) lets the objective follow the fit, before step k on images x [B, H, W], and returns the
+        curvature of its loss: about the largest eigenvalue of its Hessian in whitened coordinates.
+      renew_every: steps between two of these.
+    """
+
+    def __init__(
+        self, step: Step, optimizer: Any, steps: int, renew: Callable[[int, np.ndarray], float], renew_every: int
+    ) -> None:
+        super().__init__(step, optimizer, steps)
+        self.renew, self.renew_every, self.curvature = renew, renew_every, 1.0
+        self.total, self.averaged, self.arrived = np.zeros(step.phi.shape[0]), 0, None
+        self.halvings = self.pressed = 0
+
+    def before(self, k: int, x: np.ndarray) -> None:
+        arrives = self.arrived is None and (self.step.slope > 0 or self.pressed > 10 or k == MOST_STEPS)
+        moved = self.step.spread() > WHITEN_AFTER
+        if arrives:
+            self.arrived = k
+        if moved:
+            self.step.centre()
+        if moved or arrives:
+            self.step.forget()  # Adam would go on dividing by the gradients of the way, and hardly move.
+        if k % self.renew_every == 0:
+            self.curvature = self.renew(k, x)
+
+    def lengths(self, k: int) -> tuple[float, float]:
+        left = 1.0 if self.arrived is None else falling(k - self.arrived, self.steps)
+        rate = learning_rate(self.optimizer, len(self.total), REACH, self.curvature / SGD_SHARE)
+        return REACH * left, rate * left
+
+    def after(self, k: int, theta: np.ndarray, extra: np.ndarray) -> bool:
+        before, self.halvings = self.halvings, int(self.step.halvings)
+        self.pressed = self.pressed + 1 if self.halvings > before else 0
+        since = -1 if self.arrived is None else k - self.arrived
+        if since >= self.steps // 3:
+            self.total, self.averaged = self.total + theta, self.averaged + 1
+        return since + 1 == self.steps or self.pressed == PRESSED
+
+    def end(self) -> None:
+        """Leaves the layer at the average; at the last step where the fit has ended on the border."""
+        if self.pressed == PRESSED:
+            return
+        try:
+            self.step.layer.assign_theta(self.total / self.averaged)
+        except ValueError:  # The cone is convex, but on its border rounding to float32 can leave it.
+            pass  # The last step stands.
+
+
+def fit_by_averaging(
+    step: Step,
+    optimizer: Any,
+    images: np.ndarray,
+    renew: Callable[[int, np.ndarray], float],
+    renew_every: int,
+    result: Callable[[dict[str, np.ndarray]], FitResult],
+    *,
+    steps: int,
+    batch_size: int,
+    seed: int,
+    progress: Progress | None,
+) -> FitResult:
+    """Averaged steps, again from where they ended while the fit is not converged, at most ROUNDS times.
+
+    Args:
+      result: the FitResult of the step's layer, from a history of `loss` by step and `halvings`.
+      The others are those of `Averaging` and `train`.
+    """
+    losses = np.zeros(0)
+    for _ in range(ROUNDS):
+        first = len(losses)
+        averaging = Averaging(step, optimizer, steps, lambda k, x, first=first: renew(first + k, x), renew_every)
+        found = train(
+            step, images, averaging, steps=MOST_STEPS + steps, batch_size=batch_size, seed=seed, first=first,
+            progress=progress,
+        )  # fmt: skip
+        averaging.end()
+        losses = np.concatenate([losses, found])
+        ended = result({"loss": losses, "halvings": step.halvings.numpy()})
+        if not ended.status.startswith(NOT_CONVERGED):
+            break
+        step.centre()
+        step.forget()
+    return ended

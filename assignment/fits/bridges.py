@@ -1,0 +1,174 @@
+"""Bridges: how log Z changes from one Gaussian to another, by NCE between exact samples of both.
+
+With one free constant NCE is Bennett's acceptance ratio (Bennett 1976; Meng & Wong 1996). Between Gaussians that are
+far apart the way is cut into steps (Rhodes et al. 2020). No determinant of Λ is used.
+"""
+
+import zlib
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from assignment.checks import array, pair, whole
+from assignment.lattice.precision import StencilPrecision
+from assignment.objectives.noise import float32_sampler, white_images
+from assignment.seeds import seed_pair
+
+# STAGE_SPREAD: where a log-ratio spreads no more on its noise, in nats, the classes still overlap well.
+# SAMPLES_PER_NAT: draws from either side of a bridge for each nat of its spread: se(c) ≈ √(path/2·7000). Of images
+# larger than 28 × 28 fewer are drawn, of as many pixels, since log Z and se(c) grow with the pixels.
+STAGE_SPREAD = 1.5
+SAMPLES_PER_NAT = 7000
+PIXELS_PER_NAT = SAMPLES_PER_NAT * 28**2
+PILOT, FEWEST_DRAWS = 500, 50
+LONGEST_BRIDGE = 1000.0  # nats of spread: the draws for more would take for ever
+MOST_BRIDGES = 1000
+CHUNK_PIXELS = 4096 * 28**2  # of a bridge's draws held at once
+
+
+class Bridge(NamedTuple):
+    """NCE between two Gaussians.
+
+    Attributes:
+      difference: log Z_upper − log Z_lower; variance: of that.
+      spread: of the log-ratio on the lower Gaussian, in nats.
+      overlap: of the two; 1 where they cannot be told apart, 0 where they are perfectly separated.
+    """
+
+    difference: float
+    variance: float
+    spread: float
+    overlap: float
+
+
+def known_log_partition(layer: StencilPrecision) -> float:
+    """log Z of a diagonal Λ, Σ_i ½ log(2π/Λ_ii); ValueError where Λ has couplings."""
+    if np.any(layer.couplings):
+        raise ValueError("telescoped NCE starts from a diagonal Λ, whose log Z is known; this layer has couplings")
+    return _diagonal_log_partition(layer.operator().diag_part().numpy())
+
+
+def _diagonal_log_partition(diagonal):
+    return float(np.sum(0.5 * np.log(2 * np.pi / diagonal.astype(np.float64))))
+
+
+def bridge(layer: StencilPrecision, lower: np.ndarray, upper: np.ndarray, seed: Sequence[int]) -> Bridge:
+    """log Z_upper − log Z_lower by NCE with one free constant between exact samples of both Gaussians.
+
+    Args:
+      layer: says how θ makes Λ; its own θ is left alone.
+      lower, upper: θ of the two Gaussians, [P].
+      seed: a pair of integers.
+
+    Raises:
+      ArithmeticError: the two are too far apart. ValueError: one of them is not positive definite.
+    """
+    pair("seed", seed)
+    lower, upper = (array(name, t, layer.theta.shape) for name, t in (("lower", lower), ("upper", upper)))
+    difference = (upper - lower).astype(np.float32)
+    # Two fits with one seed have errors of their own: their draws depend on where the bridge leads, too.
+    seeds = tf.random.split(tf.random.experimental.stateless_fold_in(seed, zlib.crc32(upper.tobytes()) >> 1), 3)
+    below, above = (_sampler(layer, theta) for theta in (lower, upper))
+    # A pilot on the upper side finds the spread, and with it how many draws the bridge needs.
+    pilot = _pilot_size(layer)
+    spread = float(np.std(_log_ratio(layer, above, difference, pilot, seeds[0])))
+    if not spread < LONGEST_BRIDGE:
+        raise ArithmeticError(
+            f"log Z cannot be bridged over {spread:.3g} nats of spread, more than {LONGEST_BRIDGE:g}: the learning "
+            "rate is too high, or Λ too near to a singular one"
+        )
+    count = max(pilot, round(min(SAMPLES_PER_NAT, PIXELS_PER_NAT / layer.pixels) * spread))
+    below, above = (_log_ratio(layer, f, difference, count, s) for f, s in ((below, seeds[1]), (above, seeds[2])))
+    constant = _free_constant(below, above)
+    sure_below, sure_above = _sigmoid(below - constant), _sigmoid(constant - above)
+    curvature = np.mean(sure_below * (1 - sure_below)) + np.mean(sure_above * (1 - sure_above))
+    if not curvature > 0:
+        raise ArithmeticError(f"log Z cannot be bridged: none of {count} draws is of the one Gaussian and of the other")
+    variance = (np.var(sure_below) + np.var(sure_above)) / (count * curvature**2)
+    overlap = 1 - 0.5 * (np.mean(np.abs(2 * sure_below - 1)) + np.mean(np.abs(2 * sure_above - 1)))
+    return Bridge(float(constant), float(variance), float(np.std(below)), float(overlap))
+
+
+def log_partition_from_diagonal(layer: StencilPrecision, seed: int) -> tuple[float, float]:
+    """The learned log Z of any fit: bridges along the straight way from its own diagonal.
+
+    Every Λ on the way is positive definite, for the cone is convex. Each step is as long as the spread at both its ends
+    allows; towards a nearly singular Λ they become shorter and shorter.
+
+    Returns:
+      (log Z, its standard error).
+
+    Raises:
+      ArithmeticError: Λ is too far from its own diagonal.
+    """
+    whole("seed", seed)
+    fitted, pixels = layer.theta.numpy().astype(np.float64), layer.group_sizes[0]
+    start = np.concatenate([fitted[:pixels], np.zeros_like(fitted[pixels:])])
+    along = fitted - start
+
+    def spread(share, number):  # of the log-ratio along the whole way, at a place on it
+        factor = _sampler(layer, start + share * along)
+        draws = _log_ratio(
+            layer, factor, along.astype(np.float32), _pilot_size(layer), seed_pair(seed, "pilot", number)
+        )
+        return float(np.std(draws))
+
+    log_partition = _diagonal_log_partition(layer.operator(start).diag_part().numpy())
+    variance, here, slope = 0.0, 0.0, spread(0.0, 0)
+    for k in range(1, MOST_BRIDGES):
+        there = 1.0 if slope * (1 - here) <= STAGE_SPREAD else here + STAGE_SPREAD / slope
+        while (slope := spread(there, k)) * (there - here) > 2 * STAGE_SPREAD:
+            there = (here + there) / 2
+        link = bridge(layer, start + here * along, start + there * along, seed_pair(seed, "bridge", k))
+        log_partition, variance, here = log_partition + link.difference, variance + link.variance, there
+        if here == 1.0:
+            return log_partition, variance**0.5
+    raise ArithmeticError(f"log Z could not be found in {MOST_BRIDGES} bridges: Λ is too far from its own diagonal")
+
+
+def _pilot_size(layer):
+    return max(FEWEST_DRAWS, min(PILOT, PIXELS_PER_NAT // layer.pixels))
+
+
+def _sampler(layer, theta):
+    """A float32 factor of Σ(θ); ValueError where Λ(θ) is not positive definite."""
+    factor = float32_sampler(layer, theta)
+    if not all(np.isfinite(part).all() for part in tf.nest.flatten(factor)):
+        raise ValueError("Λ must be positive definite; these weights, theta, give a matrix that is not")
+    return factor
+
+
+def _free_constant(below, above):
+    """The c at which NCE's gradient in c vanishes: mean σ(c − G(above)) = mean σ(G(below) − c)."""
+    low, high = min(below.min(), above.min()), max(below.max(), above.max())
+    for _ in range(40):
+        middle = (low + high) / 2
+        if np.mean(_sigmoid(middle - above)) < np.mean(_sigmoid(below - middle)):
+            low = middle
+        else:
+            high = middle
+    return (low + high) / 2
+
+
+def _sigmoid(x):
+    return 0.5 * (1 + np.tanh(x / 2))
+
+
+def _log_ratio(layer, factor, difference, count, seed):
+    """f_upper − f_lower on `count` exact draws by a factor of Σ, float64 [count]."""
+    chunk = max(1, CHUNK_PIXELS // layer.pixels)
+    seeds = tf.random.split(tf.constant(seed), -(-count // chunk))
+    draws = [
+        # The size as a tensor: a Python number would have every size traced anew.
+        _log_ratio_of_draws(layer, factor, difference, tf.constant(min(chunk, count - k * chunk)), seeds[k])
+        for k in range(len(seeds))
+    ]
+    return np.concatenate(draws).astype(np.float64)
+
+
+@tf.function(reduce_retracing=True, autograph=False)
+def _log_ratio_of_draws(layer, factor, difference, count, seed):
+    x = factor.colour(white_images(count, layer, seed))
+    return -0.5 * layer.quadratic_form(x, difference)

@@ -1,0 +1,142 @@
+"""The general fit of any objective, and NCE against a fixed noise (exercise, Steps 0 to 4)."""
+
+from dataclasses import replace
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from assignment.checks import whole
+from assignment.fits.maximum_likelihood import likelihood_result
+from assignment.fits.result import FitResult
+from assignment.fits.start import begin
+from assignment.lattice.gaussian import LatticeGaussian, as_gaussian
+from assignment.lattice.precision import StencilPrecision
+from assignment.objectives.nce import NCE, check_noise_count
+from assignment.objectives.noise import diagonal_noise
+from assignment.seeds import seed_pair
+from assignment.training.loop import Callback, Progress, checked_batch_size, train
+from assignment.training.step import Step
+
+# The most steps in one call of a graph, and the most bytes that their images take.
+TOGETHER, TOGETHER_BYTES = 16, 2**25
+
+
+class Snapshots(Callback):
+    """Keeps c after every step, and θ after about `count` of them."""
+
+    def __init__(self, step: Step, optimizer: Any, steps: int, together: int, count: int) -> None:
+        super().__init__(step, optimizer, steps, together)
+        self.every = max(1, steps // count) if count else 0
+        self.snapshots, self.snapshot_steps, self.extra = [], [], []
+
+    def after(self, k: int, theta: np.ndarray, extra: np.ndarray) -> bool:
+        self.extra.append(extra)
+        if self.every and (k == 0 or (k + 1) % self.every == 0):
+            self.snapshot_steps.append(k + 1)
+            self.snapshots.append(theta)
+        return False
+
+    def words(self, loss: float) -> str:
+        return super().words(loss) + "".join(f"  c {value:.1f}" for value in self.extra[-1])
+
+
+def fit(
+    model: LatticeGaussian | StencilPrecision,
+    objective: Any,
+    images: Any,
+    optimizer: str | keras.optimizers.Optimizer = "adam",
+    *,
+    epochs: int = 3,
+    batch_size: int = 512,
+    snapshots: int = 0,
+    seed: int = 0,
+    progress: Progress | None = None,
+    strategy: tf.distribute.Strategy | None = None,
+) -> FitResult:
+    """Trains a model by any objective with GradientTape and a Keras optimizer.
+
+    The weights are whitened by the Gaussian of the start, and the steps shrink linearly to nothing over the run.
+
+    Args:
+      model: a `StencilPrecision`, or a `LatticeGaussian` of one; its weights are the start, and after the call the fit.
+      objective: an object with `loss(model, x, seed)` and `trainable_variables`: none, or its learned log Z.
+      images: [N, H, W], mean subtracted, or what `load_images` returned.
+      optimizer: "sgd", "rmsprop", "adam" or a Keras optimizer.
+      epochs: passes over the images; batch_size: B.
+      snapshots: about how often θ is kept on the way.
+      seed: decides all that is drawn.
+      progress: called as progress(step, steps, words) every few steps.
+      strategy: a `tf.distribute.Strategy` whose replicas share each minibatch.
+
+    Returns:
+      A FitResult; its suboptimality is measured against maximum likelihood, whatever the objective. `history` has
+      `loss` before each step, `log_partition` after it where the objective learns one, `halvings`, `snapshot_step` and
+      `snapshot_theta`.
+
+    Raises:
+      ValueError, TypeError: bad arguments. ArithmeticError: the loss or its gradient was not finite.
+    """
+    model = as_gaussian(model)
+    location = getattr(model, "location", None)
+    mean = 0.0 if location is None else location.numpy()
+    images, moments = begin(getattr(model, "precision", model), images, seed, mean)
+    batch_size = min(whole("batch_size", batch_size, least=1), len(images))
+    steps = whole("epochs", epochs, least=1) * (len(images) // batch_size)
+    step = Step(model, objective, optimizer, strategy)
+    # Called once outside the graph, where its errors are readable.
+    objective.loss(model, images[:batch_size], seed_pair(seed, "pilot"))
+    together = max(1, min(TOGETHER, steps, TOGETHER_BYTES // (images[0].nbytes * batch_size)))
+    callback = Snapshots(step, optimizer, steps, together, whole("snapshots", snapshots))
+    losses = train(
+        step, images, callback, steps=steps, batch_size=batch_size, seed=seed, progress=progress, announced=steps
+    )
+    history = {
+        "loss": losses,
+        "halvings": step.halvings.numpy(),
+        "snapshot_step": np.array(callback.snapshot_steps),
+        "snapshot_theta": np.array(callback.snapshots),
+    }
+    constant = None
+    if step.extra:
+        history["log_partition"] = np.array(callback.extra)[:, 0]
+        constant = float(history["log_partition"][-1])
+    result = likelihood_result(step.layer, moments, len(images), history, constant)
+    return replace(result, model=model)
+
+
+def fit_nce(
+    layer: StencilPrecision,
+    images: Any,
+    optimizer: str | keras.optimizers.Optimizer = "adam",
+    *,
+    noise: Any = None,
+    noise_ratio: float = 1.0,
+    epochs: int = 3,
+    batch_size: int = 512,
+    snapshots: int = 0,
+    seed: int = 0,
+    progress: Progress | None = None,
+    strategy: tf.distribute.Strategy | None = None,
+) -> FitResult:
+    """Fits Λ and log Z by NCE against a fixed noise.
+
+    With independent noise the classes separate perfectly where there are many pixels; the fit then says how far it is
+    from the optimum. `fit_telescoped_nce` is the one that gets there.
+
+    Args:
+      layer: a built `StencilPrecision`; its weights are the start, and after the call the fit.
+      noise: p_n on [H, W]; None for the diagonal Gaussian with the images' variances.
+      noise_ratio: ν.
+      The others are those of `fit`, as is what is returned; c starts at log Z of the start.
+    """
+    images, _ = begin(layer, images, seed)
+    batch_size = checked_batch_size(batch_size, images, 50)
+    check_noise_count(noise_ratio, batch_size, layer.pixels)
+    start = float(LatticeGaussian(layer).log_partition())
+    objective = NCE(diagonal_noise(images) if noise is None else noise, noise_ratio, start)
+    return fit(
+        layer, objective, images, optimizer,
+        epochs=epochs, batch_size=batch_size, snapshots=snapshots, seed=seed, progress=progress, strategy=strategy,
+    )  # fmt: skip

@@ -1,0 +1,69 @@
+"""The fit by score matching, plain or preconditioned by the present fit's covariance.
+
+The loss is a quadratic in θ and knows nothing of log Z. With M = Σ̂ it is stationary where maximum likelihood is. With
+M = I it pursues an optimum that need not be positive definite, and is not on MNIST: the fit then ends on the border of
+the cone, and says so.
+"""
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from assignment.checks import one_of, whole
+from assignment.fits.averaging import fit_by_averaging
+from assignment.fits.maximum_likelihood import likelihood_result
+from assignment.fits.pursued import largest_eigenvalue_bound, plain_result
+from assignment.fits.result import FitResult
+from assignment.fits.start import begin
+from assignment.lattice.gaussian import LatticeGaussian
+from assignment.lattice.precision import StencilPrecision
+from assignment.objectives.score_matching import ScoreMatching
+from assignment.training.loop import Progress, checked_batch_size
+from assignment.training.step import Step
+
+VARIANTS = ("preconditioned", "plain")
+PRECONDITION_EVERY = 1  # Steps with the same M. Where it lags behind the fit, that swings: Adam then needs hundreds.
+
+
+def fit_score_matching(
+    layer: StencilPrecision,
+    images: Any,
+    optimizer: str | keras.optimizers.Optimizer = "adam",
+    *,
+    variant: str = "preconditioned",
+    steps: int = 200,
+    batch_size: int = 512,
+    seed: int = 0,
+    progress: Progress | None = None,
+    strategy: tf.distribute.Strategy | None = None,
+) -> FitResult:
+    """Fits Λ by score matching on minibatches.
+
+    Args:
+      variant: "preconditioned", with M = Σ̂ of the present fit, or "plain", M = I.
+      The others are those of `fit_conditional_nce`.
+
+    Returns:
+      As `fit_conditional_nce`, without `epsilon`; "plain" here is what "isotropic" is there.
+    """
+    images, moments = begin(layer, images, seed)
+    plain = one_of("variant", variant, VARIANTS) == "plain"
+    objective = ScoreMatching(None if plain else LatticeGaussian(layer))
+
+    def renew(k, x):
+        if plain:
+            return 2 * largest_eigenvalue_bound(layer)
+        objective.move(LatticeGaussian(layer))
+        return 2.0
+
+    def result(history):
+        if plain:
+            return plain_result(layer, objective, images, history)
+        return likelihood_result(layer, moments, len(images), history)
+
+    step, size = Step(layer, objective, optimizer, strategy), checked_batch_size(batch_size, images, 8)
+    return fit_by_averaging(
+        step, optimizer, images, renew, PRECONDITION_EVERY, result,
+        steps=whole("steps", steps, least=4), batch_size=size, seed=seed, progress=progress,
+    )  # fmt: skip

@@ -1,0 +1,62 @@
+"""Where a fit begins: images that can train the layer, and a start that is not far from them."""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from assignment.checks import image_stack, trainable, whole
+from assignment.data.minibatches import chunks
+from assignment.lattice.information import data_moments, mean_log_likelihood
+from assignment.lattice.precision import StencilPrecision
+from assignment.lattice.stencil import weight_pixels
+
+# A start may be so many nats per pixel less likely than the matched diagonal one before that takes its place.
+SLACK = 0.5
+# Neighbours whose squared correlation is nearer to 1 than this are equal, or opposite, but for rounding.
+DEPENDENT = 1e-6
+
+
+def begin(
+    layer: StencilPrecision, images: Any, seed: int, mean: np.ndarray | float = 0.0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Checks what a fit is given. A start that is less likely than the matched diagonal one is replaced by it.
+
+    Args:
+      layer: a built `StencilPrecision` at its start; images: [N, H, W], or what `load_images` returned.
+      mean: of the model, [H, W].
+
+    Returns:
+      (images [N, H, W] float32; the average `quadratic_moments` of images minus mean, float64 [P]).
+
+    Raises:
+      ValueError, TypeError: the layer cannot be trained, or these images cannot train it.
+    """
+    if not isinstance(layer, StencilPrecision):
+        raise TypeError(f"layer must be a StencilPrecision to be trained, not a {type(layer).__name__}")
+    whole("seed", seed)
+    images = image_stack(getattr(images, "images", images))
+    trainable(layer, images)
+    moments = data_moments(layer, (x - mean for x in chunks(images)))
+    if not layer.shared:
+        _independent(layer, moments)
+    squares = moments[: layer.group_sizes[0]] / (layer.pixels // layer.group_sizes[0])
+    matched = -0.5 * layer.pixels * (1 + math.log(2 * math.pi) + np.mean(np.log(squares)))
+    if not mean_log_likelihood(layer, moments) > matched - SLACK * layer.pixels:
+        layer.assign_theta(np.concatenate([1 / squares, np.zeros(len(moments) - len(squares))]))
+    return images, moments
+
+
+def _independent(layer, moments):
+    """Refuses neighbours that are equal, or opposite, in every image: no finite weight of their edge fits them."""
+    upper, lower = weight_pixels(layer.connectivity, layer.height, layer.width)
+    edges = slice(layer.pixels, None)
+    products = moments[upper[edges]] * moments[lower[edges]]
+    dependent = np.flatnonzero((moments[edges] / 2) ** 2 > (1 - DEPENDENT) * products)
+    if dependent.size:
+        pair = [tuple(map(int, divmod(end[edges][dependent[0]], layer.width))) for end in (upper, lower)]
+        raise ValueError(
+            f"images must vary: the pixels {pair[0]} and {pair[1]} (row, column) are equal or opposite in every image, "
+            f"as are {dependent.size - 1} other pairs of neighbours, and no finite precision fits them; "
+            "use shared weights, or other images"
+        )

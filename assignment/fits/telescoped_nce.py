@@ -1,0 +1,176 @@
+"""Telescoped NCE: the noise starts as a diagonal Gaussian and moves with the fit, and the constants add up.
+
+The noise is always a Gaussian that was fitted a little earlier, and is sampled exactly. Where data and noise cannot be
+told apart any more, E_data[s] = E_θ[s]: that is maximum likelihood (Goodfellow 2014, self-contrastive estimation).
+
+Training passes through stages p_0, p_1, …, p_T. A stage ends at a spread of STAGE_SPREAD nats, which is as far as a
+bridge is accurate. log Z_0 of the diagonal Gaussian is known, and log Z_{t+1} − log Z_t is bridged, see `bridges`
+(Rhodes et al. 2020). No determinant of Λ is used.
+"""
+
+import math
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from assignment.checks import positive, whole
+from assignment.fits.bridges import STAGE_SPREAD, Bridge, bridge, known_log_partition
+from assignment.fits.maximum_likelihood import likelihood_result
+from assignment.fits.result import FitResult
+from assignment.fits.start import begin
+from assignment.lattice.precision import StencilPrecision
+from assignment.objectives.nce import check_noise_count
+from assignment.objectives.telescoped_nce import MovingNoise, TelescopedNCE
+from assignment.seeds import seed_pair
+from assignment.training.loop import Callback, Progress, checked_batch_size, train
+from assignment.training.schedule import REACH, learning_rate
+from assignment.training.step import Step
+
+# NOISE_SPREAD: within a stage the noise moves to the fit when their log-ratio spreads by so many nats.
+# LAST_REACH, LAST_STEP: at the end the longest step is LAST_REACH nats of spread or, if larger, LAST_STEP·√P: with many
+# weights, longer steps forget the start sooner.
+# TOLERANCE, SHARE: the final average is over so many noise images M that their error, P/2M nats, is below TOLERANCE,
+# or below this share of what the sampling of the images costs, P/2N.
+NOISE_SPREAD = 0.05
+LAST_REACH, LAST_STEP = 0.1, 0.01
+TOLERANCE, SHARE = 0.01, 0.1
+MAX_STEPS = 20_000
+
+
+class Stages(Callback):
+    """Moves the noise with the fit, ends stages by bridges, and averages θ over the last steps.
+
+    Args:
+      averaged_steps: how many steps the fit is averaged over, once it has settled.
+    """
+
+    def __init__(self, step: Step, optimizer: Any, averaged_steps: int, seed: int) -> None:
+        super().__init__(step, optimizer, MAX_STEPS)
+        self.layer, self.objective, self.noise = step.layer, step.objective, step.objective.noise
+        self.averaged_steps, self.seed = averaged_steps, seed
+        self.reach = self.rate_reach = REACH
+        self.last_reach = min(REACH, max(LAST_REACH, LAST_STEP * math.sqrt(step.phi.shape[0])))
+        self.thetas, self.steps_done = [self.layer.theta.numpy()], [0]
+        self.log_partitions, self.variances = [float(self.objective.log_partition)], [0.0]
+        self.bridges: list[Bridge] = []
+        self.extra = []
+        self.discard = max(averaged_steps // 2, 30)
+        self.total, self.averaged = np.zeros(step.phi.shape[0]), 0
+        self.noise_phi = np.zeros(step.phi.shape[0])
+
+    def lengths(self, k: int) -> tuple[float, float]:
+        return self.reach, learning_rate(self.optimizer, len(self.noise_phi), self.rate_reach)
+
+    def after(self, k: int, theta: np.ndarray, extra: np.ndarray) -> bool:
+        self.extra.append(extra[0])
+        if self.reach > self.last_reach:
+            self._shorten()
+        elif self.discard:
+            self.discard -= 1
+        else:
+            self.total, self.averaged = self.total + theta.astype(np.float64), self.averaged + 1
+        if self.averaged < self.averaged_steps:
+            self._move_noise(k)
+        return self.averaged == self.averaged_steps
+
+    def words(self, loss: float) -> str:
+        return f"stage {len(self.thetas)}  spread {self.step.spread():.2f} nats  loss {loss:.3f}"
+
+    def _shorten(self):
+        """Halves the longest step when the loss rises along the last move (Kesten 1958)."""
+        if self.step.slope > 0:
+            self.reach /= 2
+            if self.reach <= self.last_reach:
+                # Adam's second moments are those of the large early gradients: its steps would be tiny. At the early
+                # rate the average over its steps is biased, by 0.6 of its standard error at P = 274.
+                self.reach = self.rate_reach = self.last_reach
+                self.step.forget()
+
+    def _move_noise(self, k):
+        ends = self.step.spread() > STAGE_SPREAD
+        if ends:
+            self.end_stage(k + 1)
+            self.objective.log_partition.assign(self.log_partitions[-1])
+            self.step.centre()
+        if ends or np.linalg.norm(self.step.phi - self.noise_phi) > NOISE_SPREAD:
+            self.noise.move(self.objective.log_partition)
+            self.noise_phi = self.step.phi.numpy()
+
+    def end_stage(self, steps_done: int) -> None:
+        """Makes the present Gaussian the next stage, with its log Z bridged from the last one."""
+        theta = self.layer.theta.numpy()
+        link = bridge(self.layer, self.thetas[-1], theta, seed_pair(self.seed, "bridge", len(self.thetas)))
+        self.bridges.append(link)
+        self.thetas.append(theta)
+        self.steps_done.append(steps_done)
+        self.log_partitions.append(self.log_partitions[-1] + link.difference)
+        self.variances.append(self.variances[-1] + link.variance)
+
+    def history(self) -> dict[str, np.ndarray]:
+        """The stages as arrays; the last one is the fit."""
+        return {
+            "log_partition": np.array(self.extra),
+            "stage_step": np.array(self.steps_done),
+            "stage_theta": np.array(self.thetas),
+            "stage_log_partition": np.array(self.log_partitions),
+            "stage_standard_error": np.sqrt(self.variances),
+            "stage_spread": np.array([link.spread for link in self.bridges]),
+            "stage_overlap": np.array([link.overlap for link in self.bridges]),
+        }
+
+
+def fit_telescoped_nce(
+    layer: StencilPrecision,
+    images: Any,
+    optimizer: str | keras.optimizers.Optimizer = "adam",
+    *,
+    noise_ratio: float = 1.0,
+    passes: int | None = None,
+    batch_size: int = 1024,
+    seed: int = 0,
+    progress: Progress | None = None,
+    strategy: tf.distribute.Strategy | None = None,
+) -> FitResult:
+    """Fits Λ and log Z by telescoped NCE.
+
+    Args:
+      layer: a built `StencilPrecision`; its weights are the start, which is diagonal, and after the call the fit.
+      images: [N, H, W], mean subtracted, or what `load_images` returned.
+      optimizer: "sgd", "rmsprop", "adam" or a Keras optimizer.
+      noise_ratio: ν.
+      passes: through the data, averaged over at the end; None for as many as TOLERANCE asks.
+      batch_size: B; seed: decides all that is drawn.
+      progress: called as progress(step, None, words) after every step.
+      strategy: a `tf.distribute.Strategy` whose replicas share each minibatch.
+
+    Returns:
+      A FitResult. `history` has `loss` and `log_partition` by step, `halvings`, `passes`, and of the stages
+      `stage_step`, `stage_theta`, `stage_log_partition`, `stage_standard_error`, [T], `stage_spread` and
+      `stage_overlap`, [T − 1]; the last stage is the fit.
+
+    Raises:
+      ValueError: bad arguments, such as a start that is not diagonal. ArithmeticError: the fit failed or did not
+        settle.
+    """
+    images, moments = begin(layer, images, seed)
+    batch_size = checked_batch_size(batch_size, images, 50)
+    check_noise_count(positive("noise_ratio", noise_ratio), batch_size, layer.pixels)
+    if passes is None:
+        enough = min(layer.theta.shape[0] / (2 * TOLERANCE * len(images)), 1 / SHARE)
+        passes = math.ceil(enough / noise_ratio)
+    averaged_steps = whole("passes", passes, least=1) * (len(images) // batch_size)
+    if averaged_steps > MAX_STEPS:
+        raise ValueError(f"passes must be fewer: {passes} of them are {averaged_steps} steps, of {MAX_STEPS} in all")
+    objective = TelescopedNCE(MovingNoise(layer, known_log_partition(layer)), noise_ratio)
+    step = Step(layer, objective, optimizer, strategy)
+    stages = Stages(step, optimizer, averaged_steps, seed)
+    losses = train(step, images, stages, steps=MAX_STEPS, batch_size=batch_size, seed=seed, progress=progress)
+    if stages.averaged < averaged_steps:
+        raise ArithmeticError(f"telescoped NCE did not settle in {MAX_STEPS} steps")
+    layer.assign_theta(stages.total / averaged_steps)
+    stages.end_stage(len(losses))
+    history = {"loss": losses, "halvings": step.halvings.numpy(), "passes": np.array(passes)} | stages.history()
+    constant, error = stages.log_partitions[-1], stages.variances[-1] ** 0.5
+    return likelihood_result(layer, moments, len(images), history, constant, error)

@@ -1,1 +1,0 @@
-"""The exercise's parts: each loads the data, fits, and saves what it found."""

@@ -1,0 +1,94 @@
+"""The one loop: minibatch after minibatch through a step, and what a fit does between its steps."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from assignment.checks import whole
+from assignment.data.minibatches import minibatches
+from assignment.seeds import seed_pair
+from assignment.training.replicas import check_shares, lost_workers
+from assignment.training.schedule import REACH, falling, learning_rate
+from assignment.training.step import Step
+
+Progress = Callable[[int, int | None, str], None]
+
+
+class Callback:
+    """What a fit does between the steps; this one does nothing, and its steps shrink linearly to nothing.
+
+    Args:
+      step: the `Step` that is called; optimizer: its name, or an instance; steps: how many there will be.
+      together: how many steps are made between two looks at the fit, see `Step.run`.
+    """
+
+    def __init__(self, step: Step, optimizer: Any, steps: int, together: int = 1) -> None:
+        self.step, self.optimizer, self.steps, self.together = step, optimizer, steps, together
+
+    def before(self, k: int, x: np.ndarray) -> None:
+        """Called before the first of every `together` steps, number k, with its minibatch [B, H, W]."""
+
+    def lengths(self, k: int) -> tuple[float, float]:
+        """(the longest that step k may be, in nats of spread; its learning rate)."""
+        left = falling(k, self.steps)
+        return REACH * left, learning_rate(self.optimizer, self.step.phi.shape[0], REACH) * left
+
+    def after(self, k: int, theta: np.ndarray, extra: np.ndarray) -> bool:
+        """Called after step number k, with θ [P] and the objective's own unknowns; True ends the fit."""
+        return False
+
+    def words(self, loss: float) -> str:
+        """What the progress says."""
+        return f"loss {loss:.4g}"
+
+
+def train(
+    step: Step,
+    images: np.ndarray,
+    callback: Callback,
+    *,
+    steps: int,
+    batch_size: int,
+    seed: int,
+    first: int = 0,
+    progress: Progress | None = None,
+    announced: int | None = None,
+) -> np.ndarray:
+    """Calls the step on minibatches of images [N, H, W], at most `steps` times; returns the loss before each.
+
+    Args:
+      first: how many steps were made before, so that the same draws do not come again.
+      announced: how many steps the progress says there are; None where that is not known beforehand.
+
+    Raises:
+      ArithmeticError: the loss or its gradient is not finite. UserError: another worker was lost.
+    """
+    check_shares(step.strategy, batch_size)
+    losses, ended = [], False
+    batches = minibatches(images, batch_size, [seed, first])
+    while len(losses) < steps and not ended:
+        done = len(losses)
+        # Always as many, so that one trace serves; those beyond the last are not used.
+        ahead = range(done, done + callback.together)
+        x = np.stack([next(batches) for _ in ahead])
+        callback.before(done, x[0])
+        reaches, rates = zip(*(callback.lengths(min(k, steps)) for k in ahead), strict=True)
+        seeds = [seed_pair(seed, "step", first + k) for k in ahead]
+        count = tf.constant(min(len(ahead), steps - done))
+        with lost_workers():
+            lengths = (tf.constant(values, tf.float32) for values in (reaches, rates))
+            found, theta, extra = map(np.asarray, step.run(tf.constant(x), tf.constant(seeds), *lengths, count))
+        if not np.all(np.isfinite(found)):
+            raise ArithmeticError("training failed: the loss or its gradient is no longer finite")
+        losses += found.tolist()
+        ended = any([callback.after(*after) for after in zip(ahead, theta, extra, strict=False)])
+        if progress:
+            progress(first + len(losses), announced, callback.words(losses[-1]))
+    return np.array(losses)
+
+
+def checked_batch_size(batch_size: int, images: np.ndarray, fewest_batches: int) -> int:
+    """The batch size, made smaller where a pass would have fewer than `fewest_batches` minibatches."""
+    return max(1, min(whole("batch_size", batch_size, least=1), len(images) // fewest_batches))

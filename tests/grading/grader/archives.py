@@ -1,0 +1,88 @@
+"""Submissions as learning platforms export them: folders and zips, one in the other, with the rubbish of desktops."""
+
+import os
+import zipfile
+from pathlib import Path
+
+from grading.grader.names import shown
+from grading.grader.sandbox import DEEPEST, MOST_BYTES, MOST_FILES
+
+_RUBBISH = ("__MACOSX", "Thumbs.db", "desktop.ini")
+_DEPTH = 4
+
+
+def is_zip(path):
+    return str(path).lower().endswith(".zip") and os.path.isfile(path)
+
+
+def submissions(source, scratch, say):
+    """[(name, folder or zip)] of a class, in order; what is neither is told by `say`."""
+    if is_zip(source):
+        source = extracted(source, scratch / "class", most=100)
+        inner = [entry for entry in os.scandir(source) if not _rubbish(entry.name)]
+        if len(inner) == 1 and inner[0].is_dir() and not (Path(inner[0].path) / "adapters.py").exists():
+            source = inner[0].path  # an export that packs everything in one folder
+    found = {}
+    for entry in sorted(os.scandir(source), key=lambda entry: os.fsencode(entry.name)):
+        if _rubbish(entry.name):
+            continue
+        name = shown(entry.name)
+        if entry.is_dir():
+            found[name] = Path(entry.path)
+        elif is_zip(entry.path):
+            stem = shown(os.path.splitext(entry.name)[0])
+            found[stem if stem not in found else name] = Path(entry.path)
+        else:
+            say(f"passed over, as neither folder nor zip: {name}")
+    return list(found.items())
+
+
+def located(source, scratch):
+    """The folder that holds adapters.py, in a folder or zip or a zip in a folder; the folder itself if none does."""
+    folder = extracted(source, scratch / "submission") if is_zip(source) else source
+    packed = [path for path in _within(folder) if is_zip(path)]
+    return home(folder) or packed and home(extracted(packed[0], scratch / "packed")) or folder
+
+
+def home(folder):
+    """The folder that holds adapters.py (or this package's tests/grading/adapters.py), at most some levels down."""
+    if _inherited(folder):
+        return folder
+    for path in _within(folder):
+        if path.name == "adapters.py":
+            return path.parents[2] if path.parts[-3:-1] == ("tests", "grading") else path.parent
+    return None
+
+
+def _inherited(folder):
+    return (folder / "adapters.py").exists() or (folder / "tests" / "grading" / "adapters.py").exists()
+
+
+def _within(folder):
+    """All files, the shallowest first; links to folders are not followed."""
+    level = [folder]
+    for _ in range(_DEPTH):
+        entries = [entry for path in level for entry in sorted(os.scandir(path), key=lambda entry: entry.name)]
+        entries = [entry for entry in entries if not _rubbish(entry.name)]
+        yield from (Path(entry.path) for entry in entries if not entry.is_dir(follow_symlinks=False))
+        level = [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
+
+
+def _rubbish(name):
+    return name.startswith(".") or name in _RUBBISH
+
+
+def extracted(path, target, most=1):
+    """Unzips into `target`, within limits (`most` times those of one submission); links become plain files."""
+    with zipfile.ZipFile(path) as zipped:
+        members = [m for m in zipped.infolist() if not any(_rubbish(part) for part in m.filename.split("/"))]
+        deepest = max((m.filename.count("/") for m in members), default=0)
+        size = sum(m.file_size for m in members)
+        if size > most * MOST_BYTES or len(members) > most * MOST_FILES or deepest > DEEPEST:
+            raise ValueError(
+                f"{shown(path.name)} holds more than {most * MOST_BYTES >> 20} MiB, or is too many or deep"
+            )
+        target.mkdir()
+        for member in members:
+            zipped.extract(member, target)
+    return target

@@ -1,0 +1,243 @@
+"""Preprocessed images in the data folder: made once, found again, checked, mended, and whole whatever happens."""
+
+import fcntl
+import hashlib
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+
+import numpy as np
+import pytest
+from data_files import contents, small_images, write_idx
+
+from assignment.data import load_splits, store
+from assignment.errors import UserError
+
+FILES = ["facts.json", "mean.npy", "test.npy", "train.npy"]
+WRITING = "writing the preprocessed images of mnist_sample (once, 8 MB)"
+
+
+@pytest.fixture(scope="module")
+def made_once(tmp_path_factory):
+    data_dir = tmp_path_factory.mktemp("made")
+    return data_dir, contents(load_splits("mnist_sample", data_dir=data_dir))
+
+
+@pytest.fixture
+def expected(made_once):
+    return made_once[1]
+
+
+@pytest.fixture
+def made(made_once, tmp_path, capsys):
+    """A data folder with the preprocessed sample, that a test may damage."""
+    capsys.readouterr()
+    return shutil.copytree(made_once[0], tmp_path / "data")
+
+
+def folder_of(data_dir, name="mnist_sample"):
+    """The one folder of preprocessed images of a data folder."""
+    (folder,) = (path for path in (data_dir / "preprocessed" / name).iterdir() if path.is_dir())
+    return folder
+
+
+def listing(folder):
+    return sorted(os.listdir(folder))
+
+
+def test_they_are_written_once_with_a_word_on_size_and_place(tmp_path, expected, capsys):
+    assert contents(load_splits("mnist_sample", data_dir=tmp_path / "data")) == expected
+    folder = folder_of(tmp_path / "data")
+    assert capsys.readouterr().err == f"{WRITING} to {folder} …\n" and listing(folder) == FILES
+    splits = load_splits("mnist_sample", data_dir=tmp_path / "data")
+    assert contents(splits) == expected and capsys.readouterr().err == ""
+    assert all(isinstance(split.images, np.memmap) for split in splits)
+
+
+def test_noise_seeds_and_images_have_places_of_their_own(tmp_path):
+    for images in (small_images(0), small_images(1)):
+        for noise_std, seed in ((0.1, 0), (0.1, 1), (0, 0), (np.float32(0.25), np.int64(2)), (0.1, 0)):
+            load_splits("mine", noise_std, seed, images=images, data_dir=tmp_path)
+    names = [name.rpartition("-")[0] for name in listing(tmp_path / "preprocessed" / "mine") if name != ".lock"]
+    assert names == sorted(2 * ["std0.0-seed0", "std0.1-seed0", "std0.1-seed1", "std0.25-seed2"])
+
+
+def test_what_is_given_is_looked_at_anew(tmp_path):
+    """Images that change under an old name, whole or damaged, are never those of before."""
+    write_idx(tmp_path / "idx")
+    first = contents(load_splits(idx_dir=tmp_path / "idx", data_dir=tmp_path / "data"))
+    write_idx(tmp_path / "idx", seed=1)
+    other = load_splits(idx_dir=tmp_path / "idx", data_dir=tmp_path / "data")
+    assert contents(other) != first
+    assert contents(other) == contents(load_splits(images=small_images(1), data_dir=tmp_path / "data"))
+    path = tmp_path / "idx" / "t10k-images-idx3-ubyte"
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(UserError, match="t10k-images-idx3-ubyte is truncated"):
+        load_splits(idx_dir=tmp_path / "idx", data_dir=tmp_path / "data")
+
+
+# Damage.
+
+
+def _truncate(path):
+    path.write_bytes(path.read_bytes()[:-4])
+
+
+def _lengthen(path):
+    path.write_bytes(path.read_bytes() + bytes(4))
+
+
+def _alter(path):
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+def _empty(path):
+    path.write_bytes(b"")
+
+
+def _replace_by_folder(path):
+    path.unlink()
+    path.mkdir()
+
+
+DAMAGES = [os.unlink, _truncate, _lengthen, _alter, _empty, _replace_by_folder]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("file", FILES)
+def test_damage_is_noticed_and_mended(made, expected, capsys, file, damage):
+    folder = folder_of(made)
+    damage(folder / file)
+    assert contents(load_splits("mnist_sample", data_dir=made)) == expected
+    told = capsys.readouterr().err
+    assert f"making {folder} again: {file}" in told and WRITING in told
+    assert contents(load_splits("mnist_sample", data_dir=made)) == expected
+    assert capsys.readouterr().err == "" and listing(folder) == FILES
+    assert listing(folder.parent) == sorted([".lock", folder.name])
+
+
+@pytest.mark.parametrize("key, value", [("numpy", "1.0"), ("layout", 0), ("seed", 1), ("digest", "0" * 64)])
+def test_what_was_made_in_another_way_is_made_again(made, expected, capsys, key, value):
+    path = folder_of(made) / "facts.json"
+    content = json.loads(path.read_text().rstrip("\n").rpartition("\n")[0])
+    content["made"][key] = value
+    text = json.dumps(content)
+    path.write_text(f"{text}\n{hashlib.sha256(text.encode()).hexdigest()}\n")
+    assert contents(load_splits("mnist_sample", data_dir=made)) == expected
+    assert "again: it was made in another way" in capsys.readouterr().err
+
+
+# A folder that cannot be written to, processes that are killed, and two at once.
+
+
+@pytest.fixture
+def scratch(tmp_path, monkeypatch):
+    """The folder for temporary files, empty."""
+    (tmp_path / "scratch").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "scratch"))
+    return tmp_path / "scratch"
+
+
+@pytest.mark.parametrize("number, words", [(13, "Permission denied"), (1, "not permitted"), (30, "Read-only")])
+def test_a_read_only_data_folder_is_gone_round(tmp_path, expected, scratch, monkeypatch, capsys, number, words):
+    """Forbidden by a lock that cannot be had, since root may write everywhere."""
+    flock = fcntl.flock
+
+    def forbid(lock, how):
+        if str(tmp_path / "data") in lock.name:
+            raise OSError(number, os.strerror(number))
+        flock(lock, how)
+
+    monkeypatch.setattr(fcntl, "flock", forbid)
+    splits = load_splits("mnist_sample", data_dir=tmp_path / "data")
+    assert listing(scratch) == [] and contents(splits) == expected
+    lines = capsys.readouterr().err.splitlines()
+    assert f"cannot write to the data folder {tmp_path / 'data'} (" in lines[0] and words in lines[0]
+    assert f"go to {scratch}" in lines[0] and lines[1].startswith(WRITING) and len(lines) == 2
+
+
+def test_a_folder_that_became_read_only_still_serves(made, expected, monkeypatch, capsys):
+    monkeypatch.setattr(fcntl, "flock", lambda *_: pytest.fail("the data folder was written to"))
+    assert contents(load_splits("mnist_sample", data_dir=made)) == expected and capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("size", [1_000_000, 5_000_000])
+def test_a_disk_that_fills_up_leaves_nothing(tmp_path, scratch, size):
+    """Full within the test images, or within the training images."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        with pytest.raises(UserError, match="cannot write to the data folder .* with room in it") as caught:
+            load_splits("mnist_sample", data_dir=tmp_path / "data")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert "\n" not in str(caught.value)
+    assert listing(tmp_path / "data" / "preprocessed" / "mnist_sample") == [".lock"] and listing(scratch) == []
+
+
+def test_a_data_folder_that_is_a_file(tmp_path):
+    (tmp_path / "file").write_text("")
+    for data_dir in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(UserError, match="cannot write to the data folder.*ASSIGNMENT_DATA_DIR"):
+            load_splits("mnist_sample", data_dir=data_dir)
+
+
+KILLED = """
+import os, pathlib, signal, sys
+from assignment.data import images, load_splits, store
+
+home, name, call = {"Path": pathlib.Path, "images": images, "store": store}[sys.argv[2]], sys.argv[3], int(sys.argv[4])
+original, calls = getattr(home, name), []
+
+def wrapped(*arguments, **options):
+    calls.append(name)
+    if len(calls) == call:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return original(*arguments, **options)
+
+setattr(home, name, wrapped)
+load_splits("mnist_sample", data_dir=sys.argv[1])
+"""
+MOMENTS = [
+    ("images", "mean_image", 1),
+    ("images", "write_npy", 2),
+    ("Path", "write_text", 1),
+    ("Path", "rename", 1),
+    ("Path", "rename", 2),
+]
+
+
+@pytest.mark.parametrize("home, name, call", MOMENTS)
+def test_what_a_killed_process_left_is_made_good(made, expected, home, name, call):
+    """With damaged images in place, so that they are taken away (the first renaming) before the new ones come."""
+    folder = folder_of(made)
+    _truncate(folder / "train.npy")
+    command = [sys.executable, "-c", KILLED, made, home, name, str(call)]
+    assert subprocess.run(command, capture_output=True).returncode == -9
+    assert list(folder.parent.glob(".preparing-*"))
+    assert folder.exists() == ((name, call) != ("rename", 2))
+    assert contents(load_splits("mnist_sample", data_dir=made)) == expected
+    assert listing(folder.parent) == sorted([".lock", folder.name]) and listing(folder) == FILES
+
+
+def test_two_processes_at_once_write_once(tmp_path, expected):
+    code = (
+        "import hashlib, sys; from assignment.data import load_splits;"
+        "print([hashlib.sha256(s.images).hexdigest() for s in load_splits('mnist_sample', data_dir=sys.argv[1])])"
+    )
+    command = [sys.executable, "-c", code, tmp_path]
+    with store._alone(tmp_path / "preprocessed" / "mnist_sample"):  # Both come to wait, and then go on at once.
+        both = [subprocess.Popen(command, stdout=-1, stderr=-1, text=True) for _ in range(2)]
+        for process in both:
+            assert "another process is preparing data" in process.stderr.readline()
+    outputs = [process.communicate(timeout=60) for process in both]
+    assert [process.returncode for process in both] == [0, 0], outputs
+    assert outputs[0][0] == outputs[1][0] != ""
+    assert sum(err.count(WRITING) for _, err in outputs) == 1
+    assert contents(load_splits("mnist_sample", data_dir=tmp_path)) == expected

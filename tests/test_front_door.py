@@ -1,0 +1,135 @@
+"""The front door: each public name is what it says, however one comes in, and the README's example runs."""
+
+import inspect
+import os
+import pkgutil
+import re
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+import assignment
+
+ROOT = Path(__file__).parents[1]
+NAMES = assignment.__all__
+MODULES = [module.name for module in pkgutil.walk_packages(assignment.__path__, "assignment.")]
+# TensorFlow and its kin are imported once, this package in a new process for each check.
+ENTER = """
+import importlib, inspect, os, sys
+import keras, numpy, tensorflow, tensorflow_probability
+
+def come_in(modules, names):
+    for module in modules:
+        importlib.import_module(module)
+    for name in names:
+        namespace = {}
+        exec(f"from assignment import {name}", namespace)
+        found = namespace[name]
+        assert inspect.isfunction(found) or inspect.isclass(found), (modules, name, found)
+        assert found.__name__ == name and found is getattr(sys.modules["assignment"], name), (modules, name, found)
+
+def in_a_new_process(modules, names):
+    assert "assignment" not in sys.modules
+    child = os.fork()
+    if not child:
+        try:
+            come_in(modules, names)
+        except BaseException as error:
+            print(error, file=sys.stderr, flush=True)
+            os._exit(1)
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+"""
+
+
+def python(code, **environment):
+    """What a new process prints."""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code],
+        cwd=ROOT,
+        env={**os.environ, "ASSIGNMENT_OFFLINE": "1", **environment},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout
+
+
+def test_a_public_name_comes_first_into_a_new_process():
+    """No other import has gone before, not even that of TensorFlow."""
+    python("from assignment import fit; import inspect; assert inspect.isfunction(fit)")
+
+
+@pytest.mark.slow
+def test_every_public_name_comes_in_any_order_and_after_every_module():
+    """Each name first; each module of the package before one; all names forwards and backwards after all modules."""
+    modules = [module for module in MODULES if not module.endswith("__main__")]
+    python(
+        f"""{ENTER}
+names, modules = {NAMES}, {modules}
+for name in names:
+    in_a_new_process([], [name])
+for k, module in enumerate(modules):
+    in_a_new_process([module], [names[k % len(names)]])
+in_a_new_process(modules, names + names[::-1])
+in_a_new_process(modules[::-1], names[::-1])
+"""
+    )
+
+
+def test_no_module_bears_a_public_name():
+    """Importing it would put the module in the place of the function."""
+    assert not [module for module in MODULES if module.rpartition(".")[2] in NAMES]
+
+
+def test_every_public_name_is_documented_and_no_other_is_there():
+    for name in NAMES:
+        assert getattr(assignment, name).__doc__
+    with pytest.raises(AttributeError, match="no attribute 'LatticeGausian'; did you mean 'LatticeGaussian'?"):
+        _ = assignment.LatticeGausian
+
+
+def test_all_fits_are_of_one_shape():
+    """fit_x(layer, images, ...) → FitResult, and the same arguments have the same names."""
+    for name in NAMES:
+        if name.startswith("fit"):
+            signature = inspect.signature(getattr(assignment, name))
+            first = ["model", "objective", "images"] if name == "fit" else ["layer", "images"]
+            assert list(signature.parameters)[: len(first)] == first
+            assert {"seed", "progress"} <= set(signature.parameters)
+            if name != "fit_maximum_likelihood":
+                assert {"optimizer", "strategy"} <= set(signature.parameters)
+            assert signature.return_annotation in (assignment.FitResult, "FitResult")
+
+
+def test_all_objectives_have_one_method():
+    for name in ("NCE", "TelescopedNCE", "ConditionalNCE", "ScoreMatching", "MaximumLikelihood"):
+        objective = getattr(assignment, name)
+        assert list(inspect.signature(objective.loss).parameters) == ["self", "model", "x", "seed"]
+
+
+def readme_example():
+    """The first block of Python under "From Python"."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8").partition("## From Python\n")[2]
+    fenced = re.search(r"```python\n(.*?)```", text, re.DOTALL)
+    indented = re.search(r"(?:^(?: {4}.*)?\n)+", text.lstrip("\n"), re.MULTILINE)
+    return fenced[1] if fenced else textwrap.dedent(indented[0])
+
+
+@pytest.mark.slow
+def test_the_readmes_python_runs_as_it_stands(tmp_path):
+    """It ends in a fit, the gap of log Z, and samples with the mean added."""
+    check = """
+import numpy as np
+assert abs(result.log_partition - float(result.model.log_partition())) < 5 * result.standard_error, result
+assert result.status == "converged"
+assert samples.shape == (16, 28, 28) and np.isfinite(samples).all()
+assert abs(np.mean(samples) - np.mean(train.mean)) < 0.1
+"""
+    printed = python(readme_example() + check, ASSIGNMENT_DATA_DIR=str(tmp_path), HOME=str(tmp_path))
+    learned, error, exact, likelihood = map(float, re.findall(r"-?\d+\.\d+(?:e-?\d+)?", printed))
+    assert abs(learned - exact) < 5 * error
+    assert 200 < likelihood < 230

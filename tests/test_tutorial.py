@@ -1,0 +1,82 @@
+"""The tutorial, and a part's command, in a real kernel and the surroundings that Jupyter gives it."""
+
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+ROOT = Path(__file__).parents[1]
+TUTORIAL = ROOT / "reports" / "tutorial.ipynb"
+FIGURES = ["pictures", "separated", "fixed-samples", "log-z", "weights", "samples"]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A function that runs a notebook beside the tutorial and returns {id of a cell: its outputs}."""
+    scratch = tmp_path_factory.mktemp("jupyter")
+
+    def execute(notebook):
+        client = NotebookClient(notebook, timeout=600, resources={"metadata": {"path": TUTORIAL.parent}})
+        return {cell.id: cell.outputs for cell in client.execute().cells if cell.cell_type == "code"}
+
+    with pytest.MonkeyPatch.context() as surroundings:
+        surroundings.setenv("MPLBACKEND", "module://matplotlib_inline.backend_inline")
+        for name in ("ASSIGNMENT_DATA_DIR", "IPYTHONDIR", "JUPYTER_RUNTIME_DIR"):
+            surroundings.setenv(name, str(scratch / name))
+        yield execute
+
+
+@pytest.fixture(scope="module")
+def tutorial(run):
+    return run(nbformat.read(TUTORIAL, as_version=4))  # A cell that fails raises CellExecutionError.
+
+
+def printed(outputs, stream):
+    """The lines that a stream shows in the end: a carriage return goes back over its line."""
+    text = "".join(output.text for output in outputs if output.get("name") == stream)
+    return [line.rpartition("\r")[2] for line in text.split("\n") if line]
+
+
+def has_picture(outputs):
+    return [output.data.get("image/png", "") > "" for output in outputs if "data" in output] == [True]
+
+
+def test_the_tutorial_is_kept_without_outputs():
+    cells = nbformat.read(TUTORIAL, as_version=4).cells
+    assert [cell.id for cell in cells if cell.get("outputs") or cell.get("execution_count")] == []
+
+
+@pytest.mark.slow
+def test_the_tutorial_shows_its_figures_as_pictures(tutorial):
+    assert [name for name, outputs in tutorial.items() if has_picture(outputs)] == FIGURES
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "cell, name", [("fit-fixed", "NCE, fixed noise: 150 of 150"), ("fit-telescoped", "NCE, telesc")]
+)
+def test_progress_is_one_bar_above_what_is_printed(tutorial, cell, name):
+    (bar,) = printed(tutorial[cell], "stderr")
+    assert bar.startswith(name) and "loss" in bar
+    assert [output.name for output in tutorial[cell]][-1] == "stdout"
+
+
+@pytest.mark.slow
+def test_the_tutorial_says_which_fit_failed(tutorial):
+    assert "not converged: " in printed(tutorial["fit-fixed"], "stdout")[0]
+    assert printed(tutorial["fit-telescoped"], "stdout")[0].endswith(" converged")
+
+
+@pytest.mark.slow
+def test_a_part_runs_from_a_cell_and_figures_show_without_pyplot(run, tmp_path):
+    part = f'!"{sys.executable}" -m assignment ml --dataset mnist_sample --output "{tmp_path}"'
+    drawing = "from assignment.reporting.drawing.curves import log_ratios\nimport numpy, sys\n"
+    cells = ["%cd -q ..", part, "_exit_code", drawing + "log_ratios(numpy.arange(9.0), -numpy.arange(9.0))"]
+    cells.append("assert 'matplotlib.pyplot' not in sys.modules")
+    notebook = nbformat.v4.new_notebook(cells=list(map(nbformat.v4.new_code_cell, cells)))
+    _, part, code, figure, _ = run(notebook).values()
+    assert code[0].data["text/plain"] == "0", part
+    assert list(tmp_path.glob("figures/*.png")) and "ML, exact" in "".join(output.text for output in part)
+    assert has_picture(figure)
