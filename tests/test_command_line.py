@@ -170,7 +170,8 @@ def test_make_help_lists_every_part():
 
 def test_make_passes_variables_on():
     names = "DATASET IDX_DIR IMAGES PATCH CONNECTIVITY WEIGHTS OPTIMIZER SEED OUTPUT".split()
-    command = ["make", "-n", "-o", ".venv/.ready", "nce", *(f"{name}=a b" for name in names), "ARGS=--eta 0.1"]
+    quietly = ["make", "--no-print-directory", "-n", "-o", ".venv/.ready"]
+    command = [*quietly, "nce", *(f"{name}=a b" for name in names), "ARGS=--eta 0.1"]
     text = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert all(f'--{name.lower().replace("_", "-")} "a b"' in text for name in names) and text.endswith("--eta 0.1\n")
 

@@ -42,7 +42,7 @@ def test_killed_parts_end_as_if_never_interrupted(tmp_path):
 @pytest.mark.parametrize("seconds", [0.5, 2.0])
 def test_ctrl_c_ends_at_once_with_one_line(tmp_path, seconds):
     """While TensorFlow is imported, or with the fit under way."""
-    process = start("nce", "--dataset", "mnist_sample", "--output", tmp_path)
+    process = start("nce", "--dataset", "mnist_sample", "--epochs", "500", "--output", tmp_path)
     if seconds > 1:
         process.stderr.readline()  # It has begun.
     time.sleep(seconds)
