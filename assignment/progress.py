@@ -10,7 +10,7 @@ from typing import TextIO
 from tqdm import tqdm
 
 QUIET_SECONDS = 5
-BAR = "{desc}: {n_fmt} of {total_fmt} [{elapsed}]{postfix}"  # fits into 80 columns
+BAR = "{desc}: {n_fmt}%s [{elapsed}]{postfix}"  # fits into 80 columns
 
 
 def say(words: str, stream: TextIO | None = None) -> None:
@@ -50,6 +50,7 @@ class Progress:
 
     def _draw(self, step, steps, words):
         if self.bar is None:
-            self.bar = tqdm(total=steps, desc=self.name, file=self.stream, mininterval=0.2, bar_format=BAR)
+            form = BAR % (" of {total_fmt}" if steps else "")
+            self.bar = tqdm(total=steps, desc=self.name, file=self.stream, mininterval=0.2, bar_format=form)
         self.bar.set_postfix_str(words, refresh=False)
         self.bar.update(step - self.bar.n)
