@@ -18,7 +18,7 @@ import tensorflow as tf
 from assignment.checks import positive, whole
 from assignment.fits.bridges import STAGE_SPREAD, Bridge, bridge, known_log_partition
 from assignment.fits.maximum_likelihood import likelihood_result
-from assignment.fits.result import FitResult
+from assignment.fits.result import NOT_CONVERGED, FitResult
 from assignment.fits.start import begin
 from assignment.lattice.precision import StencilPrecision
 from assignment.objectives.nce import check_noise_count
@@ -37,6 +37,7 @@ NOISE_SPREAD = 0.05
 LAST_REACH, LAST_STEP = 0.1, 0.01
 TOLERANCE, SHARE = 0.01, 0.1
 MAX_STEPS = 20_000
+ROUNDS = 3  # A fit that is not converged settles once more, so many times in all.
 
 
 class Stages(Callback):
@@ -72,7 +73,7 @@ class Stages(Callback):
         else:
             self.total, self.averaged = self.total + theta.astype(np.float64), self.averaged + 1
         if self.averaged < self.averaged_steps:
-            self._move_noise(k)
+            self._move_noise()
         return self.averaged == self.averaged_steps
 
     def words(self, loss: float) -> str:
@@ -88,25 +89,33 @@ class Stages(Callback):
                 self.reach = self.rate_reach = self.last_reach
                 self.step.forget()
 
-    def _move_noise(self, k):
+    def _move_noise(self):
         ends = self.step.spread() > STAGE_SPREAD
         if ends:
-            self.end_stage(k + 1)
-            self.objective.log_partition.assign(self.log_partitions[-1])
-            self.step.centre()
+            self.end_stage()
         if ends or np.linalg.norm(self.step.phi - self.noise_phi) > NOISE_SPREAD:
             self.noise.move(self.objective.log_partition)
             self.noise_phi = self.step.phi.numpy()
 
-    def end_stage(self, steps_done: int) -> None:
+    def end_stage(self) -> None:
         """Makes the present Gaussian the next stage, with its log Z bridged from the last one."""
         theta = self.layer.theta.numpy()
         link = bridge(self.layer, self.thetas[-1], theta, seed_pair(self.seed, "bridge", len(self.thetas)))
         self.bridges.append(link)
         self.thetas.append(theta)
-        self.steps_done.append(steps_done)
+        self.steps_done.append(len(self.extra))
         self.log_partitions.append(self.log_partitions[-1] + link.difference)
         self.variances.append(self.variances[-1] + link.variance)
+        self.objective.log_partition.assign(self.log_partitions[-1])
+        self.step.centre()
+
+    def begin_again(self) -> None:
+        """Lets the fit settle once more, from the last stage."""
+        self.reach = self.rate_reach = REACH
+        self.total, self.averaged = np.zeros_like(self.total), 0
+        self.discard = max(self.averaged_steps // 2, 30)
+        self.noise.move(self.objective.log_partition)
+        self.noise_phi = np.zeros_like(self.total)
 
     def history(self) -> dict[str, np.ndarray]:
         """The stages as arrays; the last one is the fit."""
@@ -166,11 +175,21 @@ def fit_telescoped_nce(
     objective = TelescopedNCE(MovingNoise(layer, known_log_partition(layer)), noise_ratio)
     step = Step(layer, objective, optimizer, strategy)
     stages = Stages(step, optimizer, averaged_steps, seed)
-    losses = train(step, images, stages, steps=MAX_STEPS, batch_size=batch_size, seed=seed, progress=progress)
-    if stages.averaged < averaged_steps:
-        raise ArithmeticError(f"telescoped NCE did not settle in {MAX_STEPS} steps")
-    layer.assign_theta(stages.total / averaged_steps)
-    stages.end_stage(len(losses))
-    history = {"loss": losses, "halvings": step.halvings.numpy(), "passes": np.array(passes)} | stages.history()
-    constant, error = stages.log_partitions[-1], stages.variances[-1] ** 0.5
-    return likelihood_result(layer, moments, len(images), history, constant, error)
+    losses = np.zeros(0)
+    for _ in range(ROUNDS):
+        steps, first = MAX_STEPS - len(losses), len(losses)
+        found = train(
+            step, images, stages, steps=steps, batch_size=batch_size, seed=seed, first=first, progress=progress
+        )
+        losses = np.concatenate([losses, found])
+        if stages.averaged < averaged_steps:
+            raise ArithmeticError(f"telescoped NCE did not settle in {MAX_STEPS} steps")
+        layer.assign_theta(stages.total / averaged_steps)
+        stages.end_stage()
+        history = {"loss": losses, "halvings": step.halvings.numpy(), "passes": np.array(passes)} | stages.history()
+        constant, error = stages.log_partitions[-1], stages.variances[-1] ** 0.5
+        result = likelihood_result(layer, moments, len(images), history, constant, error)
+        if not result.status.startswith(NOT_CONVERGED):
+            break
+        stages.begin_again()
+    return result
