@@ -23,7 +23,7 @@ from assignment.exercise.settings import FITTING, PARTS, Settings
 from assignment.fits.result import FitResult
 from assignment.lattice.gaussian import LatticeGaussian
 from assignment.lattice.precision import StencilPrecision
-from assignment.training.schedule import OPTIMIZERS
+from assignment.training.step import OPTIMIZERS
 
 ML = ESTIMATORS[-1]
 

@@ -13,8 +13,7 @@ from assignment.objectives.maximum_likelihood import MaximumLikelihood
 from assignment.objectives.nce import NCE
 from assignment.objectives.noise import DiagonalNoise
 from assignment.objectives.telescoped_nce import MovingNoise, TelescopedNCE
-from assignment.training.schedule import OPTIMIZERS
-from assignment.training.step import Step
+from assignment.training.step import OPTIMIZERS, Step
 from assignment.training.whitening import whitening_matrix
 
 X = np.random.default_rng(0).standard_normal((64, 4, 4)).astype(np.float32)
@@ -63,7 +62,7 @@ def test_momentum_at_the_border_with_a_vanished_gradient_ends():
     layer = small()
     step = Step(layer, Pull(), "sgd")
     before = step.phi.numpy()
-    tf.function(step._move)(tf.constant(before), tf.constant([-100.0, 0, 0]), tf.zeros(3), tf.constant(1e6))
+    tf.function(step._limit)(tf.constant(before), tf.constant([-100.0, 0, 0]), tf.zeros(3), tf.constant(1e6))
     assert np.isfinite(layer.theta).all() and layer.operator().positive_definite()
 
 

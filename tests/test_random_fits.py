@@ -23,7 +23,7 @@ from assignment.fits.score_matching import fit_score_matching
 from assignment.fits.telescoped_nce import fit_telescoped_nce
 from assignment.lattice.precision import StencilPrecision
 from assignment.objectives.noise import DiagonalNoise
-from assignment.training.schedule import OPTIMIZERS
+from assignment.training.step import OPTIMIZERS
 
 FITS, BLOCKS = int(os.environ.get("RANDOM_FITS", 48)), 2
 SIZES = [(1, 1), (1, 4), (3, 1), (2, 2), (4, 3)]

@@ -40,29 +40,34 @@ def run_part(part: str, options: dict[str, Any]) -> None:
     """Runs a part with the command line's options: fits, saves, draws, tabulates, prints."""
     settings = Settings(**{field.name: options[field.name] for field in fields(Settings) if field.name in options})
     if part == "data":
-        say(prepare(**settings.of_data()), sys.stdout)
-    elif part == "bench":
-        importlib.import_module("assignment.benchmark.run").run(settings.output)
-    else:
-        strategy = make_strategy(settings.strategy)
-        # Only one of several workers leaves anything behind; the others do the same where nobody looks.
-        with nullcontext(settings.output) if is_chief(strategy) else tempfile.TemporaryDirectory() as output:
-            _run(part, replace(settings, output=output), strategy)
+        return say(prepare(**settings.of_data()), sys.stdout)
+    if part == "bench":
+        return importlib.import_module("assignment.benchmark.run").run(settings.output)
+    strategy = make_strategy(settings.strategy)
+    # Only one of several workers leaves anything behind; the others do the same where nobody looks.
+    with nullcontext(settings.output) if is_chief(strategy) else tempfile.TemporaryDirectory() as output:
+        settings = replace(settings, output=output)
+        data = _begin(part, settings, strategy)
+        results = Path(output) / "results" / data.train.name
+        with locked(results / part, f"part {part}"):
+            fits = []
+            # Several workers must do the same steps, and do not know what the others have finished.
+            keep = part in KEEPING and not settings.fresh and settings.strategy != "multiworker"
+            for planned in plan(part, settings):
+                fits.append((keep and _kept(planned, data)) or _fit(planned, data))
+            if is_chief(strategy):
+                _present(part, fits, results, output)
 
 
-def _run(part, settings, strategy):
+def _begin(part, settings, strategy):
+    """The data of a part, whose output folder is there; says what both are."""
     Path(settings.output).mkdir(parents=True, exist_ok=True)
     tf.config.experimental.enable_op_determinism()  # The same seed gives the same bytes.
     data = ExerciseData(settings, strategy)
     say(f"{data.train.name}: {len(data.train.images):,} training images ({data.train.source})")
     if part == "second":
         say("The coin (seed {}) fell {}: {}.".format(settings.coin_seed, *flip(settings.coin_seed)))
-    with locked(folder(settings, data, part), f"part {part}"):
-        # Several workers must do the same steps, and do not know what the others have finished.
-        keep = part in KEEPING and not settings.fresh and settings.strategy != "multiworker"
-        fits = [(keep and _kept(planned, data)) or _fit(planned, data) for planned in plan(part, settings)]
-        if is_chief(strategy):
-            _present(part, fits, folder(settings, data, part).parent, settings.output)
+    return data
 
 
 def _kept(planned: Planned, data: ExerciseData) -> Fit | None:

@@ -6,8 +6,7 @@ from typing import Any
 import numpy as np
 
 from assignment.fits.result import NOT_CONVERGED, FitResult
-from assignment.training.loop import Callback, Progress, train
-from assignment.training.schedule import REACH, falling, learning_rate
+from assignment.training.loop import REACH, Callback, Progress, falling, learning_rate, train
 from assignment.training.step import Step
 
 WHITEN_AFTER = 2.0  # New coordinates, whitened by the present fit, after so many nats of spread.

@@ -24,8 +24,7 @@ from assignment.lattice.precision import StencilPrecision
 from assignment.objectives.nce import check_noise_count
 from assignment.objectives.telescoped_nce import MovingNoise, TelescopedNCE
 from assignment.seeds import seed_pair
-from assignment.training.loop import Callback, Progress, checked_batch_size, train
-from assignment.training.schedule import REACH, learning_rate
+from assignment.training.loop import REACH, Callback, Progress, checked_batch_size, learning_rate, train
 from assignment.training.step import Step
 
 # NOISE_SPREAD: within a stage the noise moves to the fit when their log-ratio spreads by so many nats.

@@ -1,5 +1,6 @@
 """The one loop: minibatch after minibatch through a step, and what a fit does between its steps."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -10,9 +11,9 @@ from assignment.checks import whole
 from assignment.data.minibatches import minibatches
 from assignment.seeds import seed_pair
 from assignment.training.replicas import check_shares, lost_workers
-from assignment.training.schedule import REACH, falling, learning_rate
 from assignment.training.step import Step
 
+REACH = 0.75  # the longest step, in nats of spread
 Progress = Callable[[int, int | None, str], None]
 
 
@@ -92,3 +93,17 @@ def train(
 def checked_batch_size(batch_size: int, images: np.ndarray, fewest_batches: int) -> int:
     """The batch size, made smaller where a pass would have fewer than `fewest_batches` minibatches."""
     return max(1, min(whole("batch_size", batch_size, least=1), len(images) // fewest_batches))
+
+
+def learning_rate(optimizer: str, weights: int, reach: float, curvature: float = 2.0) -> float:
+    """A rate that suits whitened coordinates.
+
+    RMSProp and Adam make steps of about the same length in every coordinate: reach/√P. SGD's is the inverse of the
+    curvature, the largest eigenvalue of the loss's Hessian.
+    """
+    return 1 / curvature if optimizer == "sgd" else reach / math.sqrt(weights)
+
+
+def falling(step: int, steps: int) -> float:
+    """The factor on the length of a step: it falls linearly from 1 to 0 over the run (Robbins & Monro 1951)."""
+    return 1 - step / steps

@@ -49,15 +49,13 @@ def lost_workers() -> Iterator[None]:
 
 
 def mean_gradient(
-    strategy: tf.distribute.Strategy | None, gradient: Callable[..., tf.Tensor], x: tf.Tensor, seed: tf.Tensor
+    strategy: tf.distribute.Strategy, gradient: Callable[..., tf.Tensor], x: tf.Tensor, seed: tf.Tensor
 ) -> tf.Tensor:
     """gradient(x, seed) for a minibatch x [B, H, W], shared by the replicas of a strategy.
 
     Each replica takes its share of the images and draws its noise from a seed of its own; the result is the mean of
     theirs. The images that do not divide by the number of replicas are left out.
     """
-    if strategy is None:
-        return gradient(x, seed)
 
     def share(x, seed):
         context = tf.distribute.get_replica_context()

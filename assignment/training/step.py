@@ -1,16 +1,19 @@
 """One step of training: a gradient in whitened coordinates, an optimizer's move, a Λ that stays positive definite."""
 
 import math
+from functools import partial
 from typing import Any
 
 import keras
 import tensorflow as tf
 
+from assignment.errors import did_you_mean
 from assignment.lattice.gaussian import LatticeGaussian, as_gaussian
 from assignment.lattice.precision import StencilPrecision
 from assignment.training.replicas import mean_gradient
-from assignment.training.schedule import make_optimizer
 from assignment.training.whitening import Whitening
+
+OPTIMIZERS = {"sgd": keras.optimizers.SGD, "rmsprop": keras.optimizers.RMSprop, "adam": keras.optimizers.Adam}
 
 # AutoGraph rewrites the source of all that a graph calls, which took two thirds of the time to the first step. Only the
 # few branches of a step need it; an objective must do without `if` and `while` on tensors.
@@ -66,6 +69,7 @@ class Step:
         self.halvings = tf.Variable(0, trainable=False)
         self.optimizer, self._scheduled = make_optimizer(optimizer), isinstance(optimizer, str)
         self.optimizer.build([self.phi, self._extra_phi])
+        self._shared_gradient = self._gradient if strategy is None else partial(mean_gradient, strategy, self._gradient)
         self.centre()
 
     def centre(self) -> None:
@@ -104,23 +108,13 @@ class Step:
           [count, P], and the objective's own unknowns, [count, …].
         """
 
-        def step(k):
-            everything = mean_gradient(self.strategy, self._gradient, minibatches[k], seeds[k])
-            loss, extra, gradient = tf.split(everything, [1, len(self.extra), self.phi.shape[0]])
-            # The chain rule through c = c₀ + m·(θ − θ₀) + φ_c.
-            whitened = self.whitening.gradient(gradient + self._mean * tf.reduce_sum(extra))
-            finite = tf.reduce_all(tf.math.is_finite(loss)) & tf.reduce_all(tf.math.is_finite(whitened))
-            if finite:
-                before = tf.identity(self.phi)
-                self.slope.assign(tf.tensordot(whitened, self._last_move, 1))
-                self._optimize(whitened, extra, rates[k])
-                self._move(before, self.phi - before, whitened, reaches[k])
-                self._last_move.assign(self.phi - before)
-            loss = tf.where(finite, loss[0], math.nan)
-            return loss, tf.identity(self.theta), tf.convert_to_tensor(self.extra, self.theta.dtype)
-
-        signature = (self.theta.dtype,) * 3
-        return tf.map_fn(step, tf.range(count), fn_output_signature=signature, parallel_iterations=2)
+        losses, thetas, extras = (tf.TensorArray(self.theta.dtype, count) for _ in range(3))
+        for k in tf.range(count):
+            tf.autograph.experimental.set_loop_options(parallel_iterations=2)
+            losses = losses.write(k, self._move(self._shared_gradient(minibatches[k], seeds[k]), reaches[k], rates[k]))
+            thetas = thetas.write(k, self.theta)
+            extras = extras.write(k, tf.convert_to_tensor(self.extra, self.theta.dtype))
+        return losses.stack(), thetas.stack(), extras.stack()
 
     @unconverted
     def _gradient(self, x, seed):
@@ -130,13 +124,27 @@ class Step:
         gradient, *extra = tape.gradient(loss, [self.theta, *self.extra])
         return tf.concat([tf.stack([loss, *extra]), gradient], axis=0)
 
+    def _move(self, everything, reach, rate):
+        """The optimizer's move; returns the loss, NaN where it or its gradient is not finite: then nothing moves."""
+        loss, extra, gradient = tf.split(everything, [1, len(self.extra), self.phi.shape[0]])
+        # The chain rule through c = c₀ + m·(θ − θ₀) + φ_c.
+        whitened = self.whitening.gradient(gradient + self._mean * tf.reduce_sum(extra))
+        finite = tf.reduce_all(tf.math.is_finite(loss)) & tf.reduce_all(tf.math.is_finite(whitened))
+        if finite:
+            before = tf.identity(self.phi)
+            self.slope.assign(tf.tensordot(whitened, self._last_move, 1))
+            self._optimize(whitened, extra, rate)
+            self._limit(before, self.phi - before, whitened, reach)
+            self._last_move.assign(self.phi - before)
+        return tf.where(finite, loss[0], math.nan)
+
     @unconverted
     def _optimize(self, gradient, extra, rate):
         if self._scheduled:
             self.optimizer.learning_rate.assign(rate)
         self.optimizer.apply([gradient, extra], [self.phi, self._extra_phi])
 
-    def _move(self, before, move, gradient, reach):
+    def _limit(self, before, move, gradient, reach):
         if self._keep_positive_definite(before, move, reach) < 1 / 8:
             # Adam and RMSProp can press against the border of the cone where the gradient itself leads along it.
             length = tf.math.divide_no_nan(tf.norm(move), tf.norm(gradient))  # It may have vanished.
@@ -163,3 +171,17 @@ class Step:
         self.theta.assign(self.whitening.origin + shift)
         for k, variable in enumerate(self.extra):
             variable.assign(self._extra_origin[k] + tf.tensordot(self._mean, shift, 1) + self._extra_phi[k])
+
+
+def make_optimizer(optimizer: str | keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
+    """A Keras optimizer by name, whose learning rate the schedule sets; an instance passes through.
+
+    Raises:
+      ValueError: it is neither "sgd", "rmsprop", "adam" nor a Keras optimizer.
+    """
+    if isinstance(optimizer, keras.optimizers.Optimizer):
+        return optimizer
+    if not isinstance(optimizer, str) or optimizer not in OPTIMIZERS:
+        words = f"optimizer must be one of {', '.join(OPTIMIZERS)} or a Keras optimizer, not {optimizer!r:.60}"
+        raise ValueError(words + did_you_mean(optimizer, OPTIMIZERS))
+    return OPTIMIZERS[optimizer]()
