@@ -1,6 +1,6 @@
 """One seed decides a run. Every draw within it has a pair of its own, named by what is drawn and its number."""
 
-PURPOSES = ("step", "tune", "pilot", "bridge", "samples", "compared images", "evidence")
+PURPOSES = ("step", "tune", "pilot", "bridge", "straight bridge", "samples", "compared images", "evidence")
 MOST = 2**31 // len(PURPOSES)
 
 

@@ -89,8 +89,8 @@ def test_the_result_has_the_one_shape(fitted):
             assert len(result.history[key]) == stages - (key in ("stage_spread", "stage_overlap"))
         np.testing.assert_array_equal(result.history["stage_theta"][-1], layer.theta)
         assert result.history["stage_step"][-1] == steps
-        assert result.history["stage_log_partition"][-1] == result.log_partition
-        assert result.history["stage_standard_error"][-1] == result.standard_error
+        by_stages, error = (result.history[f"stage_{key}"][-1] for key in ("log_partition", "standard_error"))
+        assert abs(by_stages - result.log_partition) < 4.5 * error and result.standard_error < error
     with pytest.raises(FrozenInstanceError):
         result.status = "converged all the same"
 
