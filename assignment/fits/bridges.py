@@ -86,7 +86,7 @@ def bridge(
     constant = _free_constant(below, above)
     sure_below, sure_above = _sigmoid(below - constant), _sigmoid(constant - above)
     curvature = np.mean(sure_below * (1 - sure_below)) + np.mean(sure_above * (1 - sure_above))
-    if not curvature > 0:
+    if not count * curvature > 1:  # About so many draws could be of either Gaussian.
         raise ArithmeticError(f"log Z cannot be bridged: none of {count} draws is of the one Gaussian and of the other")
     variance = (np.var(sure_below) + np.var(sure_above)) / (count * curvature**2)
     overlap = 1 - 0.5 * (np.mean(np.abs(2 * sure_below - 1)) + np.mean(np.abs(2 * sure_above - 1)))
