@@ -8,6 +8,7 @@ import importlib
 from typing import Any
 
 from assignment.errors import did_you_mean
+from assignment.exercise.estimators import ESTIMATORS
 
 _HOME = {
     "load_images": "data",
@@ -20,11 +21,7 @@ _HOME = {
     "MaximumLikelihood": "objectives.maximum_likelihood",
     "FitResult": "fits.result",
     "fit": "fits.fixed_nce",
-    "fit_nce": "fits.fixed_nce",
-    "fit_telescoped_nce": "fits.telescoped_nce",
-    "fit_conditional_nce": "fits.conditional_nce",
-    "fit_score_matching": "fits.score_matching",
-    "fit_maximum_likelihood": "fits.maximum_likelihood",
+    **{row.fit: f"fits.{row.module}" for row in ESTIMATORS},  # fit_nce, fit_telescoped_nce, …
 }
 __all__ = list(_HOME)
 

@@ -17,7 +17,7 @@ class Estimator:
     Attributes:
       name, variant: as in the names of files; the variant is None where there is only one.
       label, short_label: in figures and in narrow columns.
-      fit: the public function of `assignment` that fits it.
+      module, fit: the function that fits it, and its module in `assignment.fits`; it is public in `assignment`.
       options: what that function is always given.
       chosen: "module:function" in `assignment.exercise`, which makes further arguments of the fit from what the user
         chose; called with (data, settings).
@@ -30,6 +30,7 @@ class Estimator:
     variant: str | None
     label: str
     short_label: str
+    module: str
     fit: str
     options: Mapping[str, str] = field(default_factory=dict)
     chosen: str | None = None
@@ -44,19 +45,19 @@ class Estimator:
 
 # fmt: off
 ESTIMATORS = (
-    Estimator("nce", "fixed", "NCE fixed", "NCE fixed", "fit_nce",
-              chosen="nce:fixed_noise", found="nce:fixed_findings"),
-    Estimator("nce", "telescoped", "NCE telescoped", "NCE telescoped", "fit_telescoped_nce",
-              chosen="nce:noise_ratio", found="nce:telescoped_findings"),
-    Estimator("cnce", "isotropic", "cNCE isotropic", "cNCE isotropic", "fit_conditional_nce",
-              {"variant": "isotropic"}, found="second:conditional_nce_findings"),
-    Estimator("cnce", "matched", "cNCE matched", "cNCE matched", "fit_conditional_nce",
-              {"variant": "matched"}, found="second:conditional_nce_findings"),
-    Estimator("sm", "plain", "score matching plain", "SM plain", "fit_score_matching",
-              {"variant": "plain"}, found="second:score_matching_findings"),
-    Estimator("sm", "preconditioned", "score matching preconditioned", "SM preconditioned", "fit_score_matching",
-              {"variant": "preconditioned"}, found="second:score_matching_findings"),
-    Estimator("ml", None, "maximum likelihood", "ML, exact", "fit_maximum_likelihood",
-              minibatches=False),
+    Estimator("nce", "fixed", "NCE fixed", "NCE fixed",
+              "fixed_nce", "fit_nce", chosen="nce:fixed_noise", found="nce:fixed_findings"),
+    Estimator("nce", "telescoped", "NCE telescoped", "NCE telescoped",
+              "telescoped_nce", "fit_telescoped_nce", chosen="nce:noise_ratio", found="nce:telescoped_findings"),
+    Estimator("cnce", "isotropic", "cNCE isotropic", "cNCE isotropic",
+              "conditional_nce", "fit_conditional_nce", {"variant": "isotropic"}, found="second:cnce_findings"),
+    Estimator("cnce", "matched", "cNCE matched", "cNCE matched",
+              "conditional_nce", "fit_conditional_nce", {"variant": "matched"}, found="second:cnce_findings"),
+    Estimator("sm", "plain", "score matching plain", "SM plain",
+              "score_matching", "fit_score_matching", {"variant": "plain"}, found="second:sm_findings"),
+    Estimator("sm", "preconditioned", "score matching preconditioned", "SM preconditioned",
+              "score_matching", "fit_score_matching", {"variant": "preconditioned"}, found="second:sm_findings"),
+    Estimator("ml", None, "maximum likelihood", "ML, exact",
+              "maximum_likelihood", "fit_maximum_likelihood", minibatches=False),
 )
 # fmt: on

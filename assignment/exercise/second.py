@@ -32,15 +32,15 @@ def with_constant(layer: StencilPrecision, result: FitResult, seed: int) -> FitR
     return replace(result, log_partition=constant, standard_error=error)
 
 
-def score_matching_findings(trained: Trained) -> Found:
+def sm_findings(trained: Trained) -> Found:
     """How the fit ended."""
     history = trained.result.history
     return {key: float(history[name]) for key, name in _OF_HISTORY.items() if name in history}, {}
 
 
-def conditional_nce_findings(trained: Trained) -> Found:
+def cnce_findings(trained: Trained) -> Found:
     """How the fit ended, its ε, and for shared weights what other ε would have given."""
-    facts, arrays = score_matching_findings(trained)
+    facts, arrays = sm_findings(trained)
     data, layer, variant = trained.data, trained.layer, trained.row.variant
     facts["epsilon"] = float(trained.result.history["epsilon"][-1])
     words = f"Gaussian about each image, ε² times {_SPREADS[variant]}"
