@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from assignment.derivation import formulas
-from assignment.derivation.errata import Example, errata, example, record
+from assignment.derivation.errata import Example, example, record
 from assignment.lattice.information import expected_moments
 from assignment.lattice.precision import StencilPrecision
 from assignment.objectives.nce import nce_loss
@@ -64,28 +64,31 @@ def test_the_forms_of_the_objective_are_one_number(problem, nu, c):
     expected = definition(problem._replace(nu=nu), problem.theta, c)
     np.testing.assert_allclose(forms(log_w, nu), expected, **EXACT)
     np.testing.assert_allclose(nce_loss(-log_w[0], -log_w[1], nu), -expected, **EXACT)
+    posteriors = [formulas.log_posterior(z, problem.data, precision, noise_precision, nu, c) for z in (0, 1)]
+    np.testing.assert_allclose(np.exp(posteriors).sum(axis=0), 1, **EXACT)
 
 
-def test_the_posteriors_of_both_classes_add_up_to_one(problem):
-    args = problem.data, problem.precision(problem.theta), problem.noise_precision, problem.nu
-    np.testing.assert_allclose(sum(np.exp(formulas.log_posterior(z, *args)) for z in (0, 1)), 1, **EXACT)
+def test_special_values():
+    undecided = [tf.zeros([5], tf.float64), tf.zeros([9], tf.float64)]
+    np.testing.assert_allclose(forms(undecided, 0.3), -math.log1p(0.3) - 0.3 * math.log1p(1 / 0.3), **EXACT)
+    assert math.isnan(formulas.log_determinant(tf.constant([[1.0, 2.0], [2.0, 1.0]], tf.float64)))  # indefinite
 
 
-def test_an_undecided_classifier_knows_only_the_odds(problem):
-    flat = [tf.zeros([5], tf.float64), tf.zeros([9], tf.float64)]
-    np.testing.assert_allclose(forms(flat, 0.3), -math.log1p(0.3) - 0.3 * math.log1p(1 / 0.3), **EXACT)
+def check_gradient(e, moments, traces, exact, by_differences):
+    """That of the normalised model, from these moments and traces, against autodiff and finite differences."""
+    theta = e.theta
+    gradient = formulas.gradient(*e.log_weights(theta), *moments, traces, e.nu)
+    with tf.GradientTape() as tape:
+        tape.watch(theta)
+        objective = formulas.objective(*e.log_weights(theta), e.nu)
+    np.testing.assert_allclose(gradient, tape.gradient(objective, theta), **exact)
+    differences = formulas.central_differences(lambda t: definition(e, t), theta)
+    np.testing.assert_allclose(gradient, differences, **by_differences)
 
 
 def test_gradient_of_the_normalised_model(problem):
-    theta = problem.theta
-    traces = formulas.trace_derivatives(problem.precision(theta), problem.derivative)
-    gradient = formulas.gradient(*problem.log_weights(theta), *moments(problem), traces, problem.nu)
-    with tf.GradientTape() as tape:
-        tape.watch(theta)
-        objective = formulas.objective(*problem.log_weights(theta), problem.nu)
-    np.testing.assert_allclose(gradient, tape.gradient(objective, theta), **EXACT)
-    differences = formulas.central_differences(lambda t: definition(problem, t), theta)
-    np.testing.assert_allclose(gradient, differences, **DIFFERENCES)
+    traces = formulas.trace_derivatives(problem.precision(problem.theta), problem.derivative)
+    check_gradient(problem, moments(problem), traces, EXACT, DIFFERENCES)
 
 
 def test_gradient_with_a_free_constant_and_concavity(problem):
@@ -121,13 +124,16 @@ def test_the_derivative_of_the_assembled_precision_is_the_stack_of_masks(problem
     np.testing.assert_allclose(problem.precision(problem.theta), precision, **EXACT)
 
 
-def test_the_derivative_follows_a_precision_that_is_not_linear():
+def test_derivatives_of_functions_that_are_not_linear():
     def assemble(theta):
         return tf.linalg.diag(tf.exp(theta)) + theta[0] * theta[1]
 
     theta = tf.constant([0.3, -0.2, 1.1], tf.float64)
     differences = formulas.central_differences(assemble, theta)
     np.testing.assert_allclose(formulas.precision_derivative(assemble, theta), differences, **DIFFERENCES)
+    theta = tf.constant([1.0, -2.0], tf.float64)  # central differences are exact for a quadratic
+    differences = formulas.central_differences(lambda t: tf.stack([t[0] * t[1], t[1] ** 2]), theta)
+    np.testing.assert_allclose(differences, [[-2, 1], [0, -4]], atol=1e-9)
 
 
 def test_moments_and_traces_are_those_of_the_layer(problem):
@@ -138,10 +144,6 @@ def test_moments_and_traces_are_those_of_the_layer(problem):
     np.testing.assert_allclose(traces, expected_moments(layer), rtol=1e-10)
     of_log_det = formulas.central_differences(lambda t: formulas.log_determinant(problem.precision(t)), theta)
     np.testing.assert_allclose(traces, of_log_det, **DIFFERENCES)
-
-
-def test_an_indefinite_precision_has_no_log_determinant():
-    assert math.isnan(formulas.log_determinant(tf.constant([[1.0, 2.0], [2.0, 1.0]], tf.float64)))
 
 
 def test_the_remark_on_the_covariance(problem):
@@ -187,38 +189,21 @@ def test_all_of_it_at_the_size_of_the_exercise(noise_precision):
     theta = e.theta
     log_w = e.log_weights(theta)
     assert (np.max(log_w[1]) > math.log(np.finfo(np.float64).max)) == (noise_precision == 1)
-    objective = definition(e, theta)
-    np.testing.assert_allclose(forms(log_w, e.nu), objective, rtol=1e-10, atol=1e-11)
-    images = [tf.reshape(x, [-1, 28, 28]) for x in (e.data, e.noise)]
-    by_layer = [e.layer.quadratic_moments(x) for x in images]
-    gradient = formulas.gradient(*log_w, *by_layer, expected_moments(e.layer), e.nu)
-    with tf.GradientTape() as tape:
-        tape.watch(theta)
-        objective = formulas.objective(*e.log_weights(theta), e.nu)
-    np.testing.assert_allclose(gradient, tape.gradient(objective, theta), rtol=1e-9, atol=1e-12)
-    differences = formulas.central_differences(lambda t: definition(e, t), theta)
-    np.testing.assert_allclose(gradient, differences, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(forms(log_w, e.nu), definition(e, theta), rtol=1e-10, atol=1e-11)
+    by_layer = [e.layer.quadratic_moments(tf.reshape(x, [-1, 28, 28])) for x in (e.data, e.noise)]
+    tolerances = dict(rtol=1e-9, atol=1e-12), dict(rtol=1e-6, atol=1e-6)
+    check_gradient(e, by_layer, expected_moments(e.layer), *tolerances)
 
 
-def test_central_differences_are_exact_for_a_quadratic():
-    theta = tf.constant([1.0, -2.0], tf.float64)
-    differences = formulas.central_differences(lambda t: tf.stack([t[0] * t[1], t[1] ** 2]), theta)
-    np.testing.assert_allclose(differences, [[-2, 1], [0, -4]], atol=1e-9)
-
-
-def test_every_error_is_one_and_every_correction_is_right():
-    rows = errata()
-    assert len(rows) == 12
-    for row in rows:
-        assert row.ours < (1e-8 if row.reference.startswith("finite") else 1e-13), row
-        assert row.theirs is None or row.theirs > 0.1, row
-    assert [row.where for row in rows if row.theirs is None] == [rows[-1].where]
-
-
-def test_the_record_for_the_report_answers_the_open_questions():
+def test_every_error_is_one_every_correction_is_right_and_the_open_questions_have_answers():
     content = record()
     json.dumps(content, allow_nan=False)
-    answers = content["answers"]
+    rows, answers = content["errata"], content["answers"]
+    assert len(rows) == 12
+    for row in rows:
+        assert row["ours"] < (1e-8 if row["reference"].startswith("finite") else 1e-13), row
+        assert row["theirs"] is None or row["theirs"] > 0.1, row
+    assert [row["where"] for row in rows if row["theirs"] is None] == [rows[-1]["where"]]
     assert max(answers[name] for name in ("trace", "logarithm", "jacobian", "curl_by_differences")) < 1e-8
     assert max(answers["forms_differ"], answers["curl_shared_4"]) < 1e-13
     assert min(answers["curl_per_edge_4"], answers["curl_shared_8"]) > 0.1

@@ -1,5 +1,7 @@
 """The report's numbers: every fact by one macro, what is missing visibly so, and nothing measured typed by hand."""
 
+import itertools
+import json
 import re
 import shutil
 import subprocess
@@ -9,22 +11,16 @@ import numpy as np
 import pytest
 from result_files import arrays, record, write_fit
 
-from assignment.reporting.appendix import errata_table, noise_table, read_derivation, write_appendix
 from assignment.reporting.figures import draw_part
 from assignment.reporting.latex import escape, number
 from assignment.reporting.macros import FORMATS, facts, write_numbers
+from assignment.reporting.tables import errata_table, noise_table, read_derivation, write_appendix
 from assignment.results import load_results, save_fit
 
 REPORT = Path(__file__).parents[1] / "reports" / "report.tex"
 ERRATUM = dict(where="$J$", as_written="$-1$", correct="$+1$", reference="definition", ours=2e-16, theirs=0.5)
-ANSWERS = (
-    "forms_differ curl_shared_4 curl_per_edge_4 curl_shared_8 curl_by_differences trace logarithm jacobian".split()
-)
-OF_THE_REPORT = [
-    *((part, e, v) for part, e, v in [("nce", "nce", "fixed"), ("nce", "nce", "telescoped"), ("ml", "ml", None)]),
-    *(("cnce", "cnce", variant) for variant in ("isotropic", "matched")),
-    *(("sm", "sm", variant) for variant in ("plain", "preconditioned")),
-]
+ANSWERS = "forms_differ curl_shared_4 curl_per_edge_4 curl_shared_8 curl_by_differences trace logarithm jacobian"
+VARIANTS = {"nce": ("fixed", "telescoped"), "cnce": ("isotropic", "matched"), "sm": ("plain", "preconditioned")}
 
 
 @pytest.fixture(scope="module")
@@ -33,18 +29,15 @@ def root(tmp_path_factory):
     root = tmp_path_factory.mktemp("reports") / "results" / "mnist"
     more = dict(confused=0.02, final_loss=0.09, epsilon=0.1, closed_form_min_eigenvalue=-2.0, suboptimality=0.004)
     more |= dict(settings=dict(stage_spread=1.5, noise_decision=0.05, reach=0.75, last_reach=0.1, passes=4))
-    for part, estimator, variant in OF_THE_REPORT:
-        for weights in ("shared", "per_edge"):
-            for connectivity in (4, 8):
-                home = part if connectivity == 4 else "bonus8"
-                write_fit(root, home, estimator, variant, weights, connectivity, **more)
-    for weights in ("shared", "per_edge"):
-        for optimizer in ("sgd", "rmsprop"):
-            facts = record(weights=weights, optimizer=optimizer, **more)
-            save_fit(root / "nce", f"nce-telescoped-{weights}-4-{optimizer}", facts, arrays(weights=weights))
+    kinds = [("ml", None), *((name, variant) for name, variants in VARIANTS.items() for variant in variants)]
+    for kind, weights, connectivity in itertools.product(kinds, ("shared", "per_edge"), (4, 8)):
+        write_fit(root, "bonus8" if connectivity == 8 else kind[0], *kind, weights, connectivity, **more)
+    for weights, optimizer in itertools.product(("shared", "per_edge"), ("sgd", "rmsprop")):
+        facts = record(weights=weights, optimizer=optimizer, **more)
+        save_fit(root / "nce", f"nce-telescoped-{weights}-4-{optimizer}", facts, arrays(weights=weights))
     write_fit(root, "second", "cnce", "matched", coin={"seed": 7, "outcome": "heads"}, **more)
-    answers = ", ".join(f'"{key}": 3.21e-11' for key in ANSWERS)
-    (root.parent / "derivation.json").write_text(f'{{"answers": {{{answers}}}, "errata": []}}')
+    derivation = {"answers": dict.fromkeys(ANSWERS.split(), 3.21e-11), "errata": []}
+    (root.parent / "derivation.json").write_text(json.dumps(derivation))
     return root
 
 
@@ -76,7 +69,7 @@ def test_the_report_has_no_typed_results():
     assert set(re.findall(r"\d{3,}", text)) == {"100", "256"}
 
 
-def test_facts_are_found_by_the_keys_of_the_files(root):
+def test_facts_are_found_by_the_keys_of_the_files_and_a_new_one_needs_no_new_code(root, tmp_path):
     found, fit = facts(load_results(root), read_derivation(root)), "nce-telescoped-shared-4"
     expected = {
         (fit, "log_partition.estimate"): -5.0,
@@ -95,20 +88,16 @@ def test_facts_are_found_by_the_keys_of_the_files(root):
     }
     assert {key: found[key] for key in expected} == pytest.approx(expected)
     assert found["coin", "outcome"] == "heads" and found[fit, "status"] == "converged"
+    assert facts([write_fit(tmp_path, surprise={"nested": [1.0, 2.5]})])[fit, "surprise.nested.1"] == 2.5
 
 
 def test_a_fact_is_printed_in_every_format(root, tmp_path):
     text = write_numbers(root, tmp_path).read_text(encoding="utf-8")
-    printed = r"-1.10 -1.100 1.100 1.100 -1.1 -1 -1.1\cdot_10^{2}".split()
-    printed = "".join(rf"{{\ensuremath{{{number}}}}}" for number in printed).replace("_", " ")
+    printed = ["-1.10", "-1.100", "1.100", "1.100", "-1.1", "-1", r"-1.1\cdot 10^{2}"]
+    printed = "".join(rf"{{\ensuremath{{{number}}}}}" for number in printed)
     line = r"\definenumber{nce-telescoped-shared-4}{stencil.couplings.1}" + printed
     assert line in text.replace(" nats above", "")
     assert r"\definewords{coin}{outcome}{heads}" in text
-
-
-def test_a_fact_of_a_new_kind_needs_no_new_code(tmp_path):
-    fit = write_fit(tmp_path, surprise={"nested": [1.0, 2.5]})
-    assert facts([fit])[fit.name, "surprise.nested.1"] == 2.5
 
 
 @pytest.mark.parametrize(
@@ -123,21 +112,15 @@ def test_digits_are_spoken_of_only_where_there_are_digits(tmp_path, name, fallba
     assert not re.search(r"digit|stroke|MNIST|\bink\b|black", outside)
 
 
-@pytest.mark.parametrize(
-    ("text", "latex"),
-    [
-        ("-1.5", r"\ensuremath{-1.5}"),
-        ("2e-05", r"\ensuremath{2\cdot 10^{-5}}"),
-        ("0.1 nats below", r"\ensuremath{0.1} nats below"),
-        ("60\u2009000", r"\ensuremath{60\,000}"),
-        ("–", "--"),
-    ],
-)
-def test_numbers_in_latex(text, latex):
-    assert number(text) == latex
-
-
-def test_words_are_escaped_for_latex():
+def test_numbers_and_words_in_latex():
+    printed = {
+        "-1.5": r"\ensuremath{-1.5}",
+        "2e-05": r"\ensuremath{2\cdot 10^{-5}}",
+        "0.1 nats below": r"\ensuremath{0.1} nats below",
+        "60\u2009000": r"\ensuremath{60\,000}",
+        "–": "--",
+    }
+    assert {text: number(text) for text in printed} == printed
     assert escape("per_edge 50% & λ_min \\ −1") == r"per\_edge 50\% \& $\lambda$\_min \textbackslash{} $-$1"
     assert escape("Gräser 草") == "Gräser ?"
 

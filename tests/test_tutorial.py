@@ -12,25 +12,18 @@ TUTORIAL = ROOT / "reports" / "tutorial.ipynb"
 FIGURES = ["pictures", "separated", "fixed-samples", "log-z", "weights", "samples"]
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
+@pytest.fixture
+def run(tmp_path, monkeypatch):
     """A function that runs a notebook beside the tutorial and returns {id of a cell: its outputs}."""
-    scratch = tmp_path_factory.mktemp("jupyter")
+    monkeypatch.setenv("MPLBACKEND", "module://matplotlib_inline.backend_inline")
+    for name in ("ASSIGNMENT_DATA_DIR", "IPYTHONDIR", "JUPYTER_RUNTIME_DIR"):
+        monkeypatch.setenv(name, str(tmp_path / name))
 
     def execute(notebook):
         client = NotebookClient(notebook, timeout=600, resources={"metadata": {"path": TUTORIAL.parent}})
         return {cell.id: cell.outputs for cell in client.execute().cells if cell.cell_type == "code"}
 
-    with pytest.MonkeyPatch.context() as surroundings:
-        surroundings.setenv("MPLBACKEND", "module://matplotlib_inline.backend_inline")
-        for name in ("ASSIGNMENT_DATA_DIR", "IPYTHONDIR", "JUPYTER_RUNTIME_DIR"):
-            surroundings.setenv(name, str(scratch / name))
-        yield execute
-
-
-@pytest.fixture(scope="module")
-def tutorial(run):
-    return run(nbformat.read(TUTORIAL, as_version=4))  # A cell that fails raises CellExecutionError.
+    return execute
 
 
 def printed(outputs, stream):
@@ -49,24 +42,15 @@ def test_the_tutorial_is_kept_without_outputs():
 
 
 @pytest.mark.slow
-def test_the_tutorial_shows_its_figures_as_pictures(tutorial):
-    assert [name for name, outputs in tutorial.items() if has_picture(outputs)] == FIGURES
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "cell, name", [("fit-fixed", "NCE, fixed noise: 150 of 150"), ("fit-telescoped", "NCE, telesc")]
-)
-def test_progress_is_one_bar_above_what_is_printed(tutorial, cell, name):
-    (bar,) = printed(tutorial[cell], "stderr")
-    assert bar.startswith(name) and "loss" in bar
-    assert [output.name for output in tutorial[cell]][-1] == "stdout"
-
-
-@pytest.mark.slow
-def test_the_tutorial_says_which_fit_failed(tutorial):
-    assert "not converged: " in printed(tutorial["fit-fixed"], "stdout")[0]
-    assert printed(tutorial["fit-telescoped"], "stdout")[0].endswith(" converged")
+def test_the_tutorial_shows_its_figures_its_progress_and_which_fit_failed(run):
+    outputs = run(nbformat.read(TUTORIAL, as_version=4))  # A cell that fails raises CellExecutionError.
+    assert [name for name, found in outputs.items() if has_picture(found)] == FIGURES
+    for cell, name in (("fit-fixed", "NCE, fixed noise: 150 of 150"), ("fit-telescoped", "NCE, telesc")):
+        (bar,) = printed(outputs[cell], "stderr")  # one, above what is printed
+        assert bar.startswith(name) and "loss" in bar
+        assert [output.name for output in outputs[cell]][-1] == "stdout"
+    assert "not converged: " in printed(outputs["fit-fixed"], "stdout")[0]
+    assert printed(outputs["fit-telescoped"], "stdout")[0].endswith(" converged")
 
 
 @pytest.mark.slow

@@ -6,8 +6,10 @@ Prints JSON: seconds of each operation on one image, and by how many bytes the p
 import json
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from assignment.benchmark.timing import PeakMemory, median_seconds
@@ -31,21 +33,17 @@ def measure(way: str, side: int) -> dict[str, Any]:
     return {"seconds": seconds, "bytes": memory.growth()}
 
 
-def stencil(weights: str) -> Callable[[int], Operations]:
-    """The operations of this package, each on one image [1, H, W]."""
-
-    def operations(side):
-        layer, seed = new_layer(weights, side), tf.Variable([0, 1])
-        gaussian = LatticeGaussian(layer)
-        return {
-            "quadratic form": layer.quadratic_form,
-            "product": layer,
-            "log det": lambda x: layer.operator().log_determinant(),
-            "sample": lambda x: gaussian.sample_by_factor(1, seed=seed),
-            "log_prob": gaussian.log_prob,
-        }
-
-    return operations
+def stencil(weights: str, side: int) -> Operations:
+    """The operations of this package."""
+    layer, seed = new_layer(weights, side), tf.Variable([0, 1])
+    gaussian = LatticeGaussian(layer)
+    return {
+        "quadratic form": layer.quadratic_form,
+        "product": layer,
+        "log det": lambda x: layer.operator().log_determinant(),
+        "sample": lambda x: gaussian.sample_by_factor(1, seed=seed),
+        "log_prob": gaussian.log_prob,
+    }
 
 
 def dense(side: int) -> Operations:
@@ -56,11 +54,8 @@ def dense(side: int) -> Operations:
         flat = tf.reshape(x, [1, side**2])
         return tf.einsum("ni,ij,nj->n", flat, precision, flat)
 
-    def log_determinant(root):
-        return 2 * tf.reduce_sum(tf.math.log(tf.linalg.diag_part(root)))
-
-    def log_prob(x):
-        return -0.5 * quadratic_form(x) + 0.5 * log_determinant(tf.linalg.cholesky(precision))
+    def log_determinant(x):
+        return 2 * tf.reduce_sum(tf.math.log(tf.linalg.diag_part(tf.linalg.cholesky(precision))))
 
     def sample(x):
         white = tf.random.stateless_normal([side**2, 1], seed)
@@ -69,22 +64,24 @@ def dense(side: int) -> Operations:
     return {
         "quadratic form": quadratic_form,
         "product": lambda x: tf.reshape(x, [1, side**2]) @ precision,
-        "log det": lambda x: log_determinant(tf.linalg.cholesky(precision)),
+        "log det": log_determinant,
         "sample": sample,
-        "log_prob": log_prob,
+        "log_prob": lambda x: 0.5 * (log_determinant(x) - quadratic_form(x)),
     }
 
 
-def new_layer(weights: str, side: int) -> StencilPrecision:
-    """Λ with 3 on the diagonal and −0.7 for every edge, positive definite at any size."""
+def new_layer(weights: str, side: int, values: tuple[float, float, float] = (3.0, -0.7, -0.7)) -> StencilPrecision:
+    """A 4-connected layer with the same weights everywhere: those of the diagonal, to the right, and down.
+
+    The default ones are positive definite at any size.
+    """
     layer = StencilPrecision(4, weights)
     layer.build((None, side, side))
-    pixels = layer.group_sizes[0]
-    layer.theta.assign(tf.concat([tf.fill([pixels], 3.0), tf.fill([layer.theta.shape[0] - pixels], -0.7)], axis=0))
+    layer.theta.assign(np.repeat(np.float32(values), layer.group_sizes))
     return layer
 
 
-WAYS = {"dense": dense, "stencil, shared": stencil("shared"), "stencil, per_edge": stencil("per_edge")}
+WAYS = {"dense": dense} | {f"stencil, {weights}": partial(stencil, weights) for weights in ("shared", "per_edge")}
 
 
 if __name__ == "__main__":

@@ -20,21 +20,14 @@ def newton_seconds(way: str, side: int) -> dict[str, float]:
     Returns:
       A dict of `seconds`, `weights` (P) and `log_likelihood` in nats per image.
     """
-    layer, images = made_up(side)
-    moments, start = data_moments(layer, [images]), time.perf_counter()
-    likelihood = dense(layer, moments) if way == "dense" else maximise(layer, moments, double(layer))[1][-1]
-    return {"seconds": time.perf_counter() - start, "weights": len(moments), "log_likelihood": likelihood}
-
-
-def made_up(side: int) -> tuple[StencilPrecision, np.ndarray]:
-    """A float64 per-edge layer at the matched start, and images [IMAGES, side, side] of a lattice like it."""
     layer = StencilPrecision(4, "per_edge", dtype="float64")
     layer.build((None, side, side))
-    random, pixels = np.random.default_rng(side), side**2
-    theta = np.where(np.arange(layer.theta.shape[0]) < pixels, DIAGONAL, COUPLING)
-    layer.assign_theta(theta * (1 + VARIATION * random.uniform(-1, 1, theta.shape)))
+    theta = np.repeat([DIAGONAL, COUPLING, COUPLING], layer.group_sizes)
+    layer.assign_theta(theta * (1 + VARIATION * np.random.default_rng(side).uniform(-1, 1, theta.shape)))
     images = LatticeGaussian(layer).sample_by_factor(IMAGES, seed=(0, side)).numpy().astype(np.float32)
-    return layer.match_variances(images), images
+    moments, start = data_moments(layer.match_variances(images), [images]), time.perf_counter()
+    likelihood = dense(layer, moments) if way == "dense" else maximise(layer, moments, double(layer))[1][-1]
+    return {"seconds": time.perf_counter() - start, "weights": len(moments), "log_likelihood": likelihood}
 
 
 def dense(layer: StencilPrecision, moments: np.ndarray, tolerance: float = 1e-5) -> float:
@@ -43,9 +36,10 @@ def dense(layer: StencilPrecision, moments: np.ndarray, tolerance: float = 1e-5)
     twice, scale = np.where(upper == lower, 1.0, 2.0), np.where(upper == lower, 0.5, 1.0)
 
     def likelihood(theta):
-        sign, value = np.linalg.slogdet(layer.operator(theta).to_dense().numpy())
+        operator = layer.operator(theta)
         constant = layer.pixels * np.log(2 * np.pi)
-        return 0.5 * (value - theta @ moments - constant) if layer.operator(theta).positive_definite() else -np.inf
+        determinant = np.linalg.slogdet(operator.to_dense().numpy())[1]
+        return 0.5 * (determinant - theta @ moments - constant) if operator.positive_definite() else -np.inf
 
     theta = double(layer)
     while True:

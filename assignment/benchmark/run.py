@@ -3,12 +3,19 @@
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
+from typing import Any
 
-from assignment.benchmark.large_fit import recover
+import numpy as np
+
+from assignment.benchmark.case import new_layer
 from assignment.benchmark.likelihood import newton_seconds
 from assignment.benchmark.step import nce_steps, telescoped_seconds_per_pixel
 from assignment.benchmark.timing import machine
+from assignment.fits.telescoped_nce import fit_telescoped_nce
+from assignment.lattice.gaussian import LatticeGaussian
+from assignment.lattice.information import double, shared_information
 from assignment.progress import Progress, say
 from assignment.reporting.bench import bench_table, draw_bench, terminal_lines
 from assignment.results import write_text
@@ -20,7 +27,8 @@ SIDES = {
 }
 STEP_SIDES = {"shared": (28, 64, 128, 256, 512, 1024), "per_edge": (28, 64, 128)}
 NEWTON_SIDES = {"dense": (8, 16, 28), "sparse": (8, 16, 28, 48, 64, 128)}
-LARGE = 256
+LARGE, LARGE_TRUTH = 256, (3.0, -0.7, -0.6)
+LARGE_IMAGES, CHUNK = 400, 50  # of which so many are drawn at once
 
 
 def run(output: str | Path) -> None:
@@ -55,3 +63,31 @@ def _measured(way, side):
     if done.returncode:
         raise RuntimeError(f"the case {way}, {side} × {side}, failed: {done.stderr.strip().splitlines()[-1:]}")
     return json.loads(done.stdout)
+
+
+def recover(side: int, progress: Progress | None = None) -> dict[str, Any]:
+    """Fits telescoped NCE to draws of the lattice with weights LARGE_TRUTH on side × side pixels.
+
+    Returns:
+      A dict: `truth`, `weights` and `standard_errors` (of a fit that averages over as many noise images as images), and
+      `log_partition`, `exact` (of the fitted weights), `standard_error` in nats, and `seconds`.
+    """
+    layer = new_layer("shared", side, LARGE_TRUTH)
+    errors = np.sqrt(np.diag(np.linalg.inv(shared_information(layer)[1])) * 2 / LARGE_IMAGES)
+    truth = LatticeGaussian(layer)
+    draws = [truth.sample_by_factor(CHUNK, seed=(0, k)).numpy() for k in range(0, LARGE_IMAGES, CHUNK)]
+    data = np.concatenate(draws)
+    layer.match_variances(data)
+    start = time.monotonic()
+    result = fit_telescoped_nce(layer, data, seed=0, passes=1, progress=progress)
+    return {
+        "side": side,
+        "images": LARGE_IMAGES,
+        "truth": LARGE_TRUTH,
+        "weights": layer.theta.numpy().tolist(),
+        "standard_errors": errors.tolist(),
+        "log_partition": result.log_partition,
+        "standard_error": result.standard_error,
+        "exact": float(LatticeGaussian(layer.operator(double(layer))).log_partition()),
+        "seconds": time.monotonic() - start,
+    }

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from assignment.benchmark.case import new_layer
 from assignment.benchmark.timing import median_seconds, side_by_side
 from assignment.fits.fixed_nce import TOGETHER
 from assignment.lattice.precision import StencilPrecision
@@ -15,7 +16,7 @@ from assignment.objectives.telescoped_nce import MovingNoise, TelescopedNCE
 from assignment.training.step import Step
 
 SIZE, IMAGES = (28, 28), 512
-STEP_PIXELS = {"shared": 2**21, "per_edge": 2**21}  # of data in a step whose cost per pixel is measured
+STEP_PIXELS = 2**21  # of data in a step whose cost per pixel is measured
 STILL = 1e-6  # reach and learning rate, so that every step is like the first
 SEEDS = tf.constant([[0, step] for step in range(TOGETHER)])
 
@@ -58,48 +59,32 @@ def stencil(images: tf.Tensor, weights: str) -> Callable:
 
 
 def dense(images: tf.Tensor) -> Callable:
-    """step(seed), the dense way."""
-    mask = lattice_mask()
+    """step(seed) with Λ as a masked [D, D] variable, as public solutions of the exercise have it."""
+    mask = new_layer("shared", SIZE[0], (1.0, 1.0, 1.0)).to_dense()
     precision, constant = tf.Variable(tf.eye(len(mask))), tf.Variable(0.0)
     optimizer = keras.optimizers.Adam(STILL)
     optimizer.build([precision, constant])
-    return lambda seed: dense_step(images, random_numbers(seed), precision, mask, constant, optimizer)
 
+    def step(seed):
+        both = [tf.reshape(u, [-1, len(mask)]) for u in (images, random_numbers(seed))]
+        with tf.GradientTape() as tape:
+            masked = precision * mask
+            ratios = [
+                -0.5 * tf.einsum("ni,ij,nj->n", u, masked, u) - constant + 0.5 * tf.reduce_sum(u * u, axis=1)
+                for u in both
+            ]
+            loss = nce_loss(*ratios, 1.0)
+        optimizer.apply(tape.gradient(loss, [precision, constant]), [precision, constant])
+        return loss
 
-def dense_step(
-    images: tf.Tensor,
-    noise: tf.Tensor,
-    dense: tf.Variable,
-    mask: tf.Tensor,
-    constant: tf.Variable,
-    optimizer: keras.optimizers.Optimizer,
-) -> tf.Tensor:
-    """The step with Λ as a masked [D, D] variable, as public solutions of the exercise have it."""
-    images, noise = (tf.reshape(u, [-1, len(mask)]) for u in (images, noise))
-    with tf.GradientTape() as tape:
-        precision = dense * mask
-        ratios = [
-            -0.5 * tf.einsum("ni,ij,nj->n", u, precision, u) - constant + 0.5 * tf.reduce_sum(u * u, axis=1)
-            for u in (images, noise)
-        ]
-        loss = nce_loss(*ratios, 1.0)
-    optimizer.apply(tape.gradient(loss, [dense, constant]), [dense, constant])
-    return loss
-
-
-def lattice_mask() -> tf.Tensor:
-    """1 where the 4-connected Λ may differ from zero, [D, D]."""
-    layer = StencilPrecision(4, "shared")
-    layer.build(SIZE)
-    layer.theta.assign(tf.ones_like(layer.theta.value))
-    return layer.to_dense()
+    return step
 
 
 def telescoped_seconds_per_pixel(weights: str, side: int) -> float:
     """What a step of telescoped NCE costs per pixel of data, on images of side × side pixels."""
     layer = StencilPrecision(4, weights)
     layer.build((None, side, side))
-    images = max(1, STEP_PIXELS[weights] // side**2)
+    images = max(1, STEP_PIXELS // side**2)
     x = np.random.default_rng(0).standard_normal((1, images, side, side)).astype(np.float32)
     step = Step(layer, TelescopedNCE(MovingNoise(layer, 0.0)), "adam")
     still = tf.constant([STILL])

@@ -14,8 +14,6 @@ at D = 784. What the course's notes have otherwise stands in `assignment.derivat
 | tr(Σ ∂Λ/∂θ_k)                            | `traces`                       | [P]       |
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 

@@ -11,10 +11,9 @@ from pathlib import Path
 from assignment.derivation.errata import record
 from assignment.errors import UserError
 from assignment.exercise.settings import FITTING
-from assignment.reporting.appendix import write_appendix
 from assignment.reporting.figures import draw_part
 from assignment.reporting.macros import write_numbers
-from assignment.reporting.tables import tabulate_part
+from assignment.reporting.tables import tabulate_part, write_appendix
 from assignment.results import write_text
 
 SOURCE = Path(__file__).parents[2] / "reports" / "report.tex"

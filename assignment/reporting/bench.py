@@ -1,12 +1,11 @@
 """The bench's table, figure and words, from its JSON."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from assignment.reporting.drawing.style import new_figure, save, style
+from assignment.reporting.latex import across, escape, row, tabular
 
 _SHOWN = (8, 28, 64, 100, 128, 256, 1024)
 _WAYS = {"dense": "dense", "stencil, shared": "stencil, shared", "stencil, per_edge": "stencil, per edge"}
@@ -15,47 +14,43 @@ _WAYS = {"dense": "dense", "stencil, shared": "stencil, shared", "stencil, per_e
 def bench_table(results: dict[str, Any]) -> str:
     """A `tabular`: milliseconds of each operation and peak memory by size and way, and one NCE step."""
     operations = list(next(iter(results["sizes"]["dense"].values()))["seconds"])
-    lines = [rf"\begin{{tabular}}{{@{{}}ll{'r' * (len(operations) + 1)}@{{}}}}", r"\toprule"]
-    heads = " & ".join(operation.replace("_", r"\_") for operation in operations)
-    lines += [rf"pixels & $\Lambda$ & {heads} & MB \\", r"\midrule"]
+    lines = [row(["pixels", r"$\Lambda$", *map(escape, operations), "MB"]), r"\midrule"]
     for side in _SHOWN:
         for way, words in _WAYS.items():
-            case = results["sizes"][way].get(side)
-            if case:
-                cells = " & ".join(_milliseconds(case["seconds"][operation]) for operation in operations)
-                lines.append(rf"${side}^2$ & {words} & {cells} & {case['bytes'] / 1e6:.0f} \\")
+            if case := results["sizes"][way].get(side):
+                milliseconds = [_milliseconds(case["seconds"][operation]) for operation in operations]
+                lines.append(row([f"${side}^2$", words, *milliseconds, f"{case['bytes'] / 1e6:.0f}"]))
     steps = "; ".join(f"{what} {_milliseconds(seconds)}" for what, seconds in results["steps"].items())
-    across = len(operations) + 3
     notes = (
         f"Milliseconds for one image; MB: growth of the process. {results['machine']}.",
         f"One NCE step, 512 + 512 images of $28^2$ pixels, in ms: {steps.replace('_', ' ')}.",
     )
-    lines += [r"\bottomrule"]
-    lines += [rf"\multicolumn{{{across}}}{{@{{}}p{{0.8\linewidth}}@{{}}}}{{\footnotesize {note}}} \\" for note in notes]
-    return "\n".join([*lines, r"\end{tabular}"]) + "\n"
+    lines.append(r"\bottomrule")
+    lines += [across(len(operations) + 3, rf"\parbox{{0.8\linewidth}}{{\footnotesize {note}}}") for note in notes]
+    return tabular("ll" + "r" * (len(operations) + 1), lines)
 
 
+@style()
 def draw_bench(results: dict[str, Any], stem: str | Path) -> None:
     """Draws time and peak memory against pixels, log–log."""
-    with style():
-        figure = new_figure(4.6)
-        (time, sample), (memory, newton) = figure.subplots(2, 2)
-        for way, words in _WAYS.items():
-            cases = results["sizes"][way]
-            pixels = [int(side) ** 2 for side in cases]
-            time.loglog(pixels, [1e3 * case["seconds"]["log det"] for case in cases.values()], label=words)
-            sample.loglog(pixels, [1e3 * case["seconds"]["sample"] for case in cases.values()])
-            memory.loglog(pixels, [max(case["bytes"], 1e6) / 1e6 for case in cases.values()])
-        time.set(xlabel="pixels D", ylabel="log det (ms)")
-        sample.set(xlabel="pixels D", ylabel="one sample (ms)")
-        memory.set(xlabel="pixels D", ylabel="peak memory (MB)")
-        for way, cases in results["newton"].items():
-            weights = [case["weights"] for case in cases.values()]
-            newton.loglog(weights, [case["seconds"] for case in cases.values()], label=f"F {way}")
-        newton.set(xlabel="weights P, per edge", ylabel="maximum likelihood (s)")
-        newton.legend()
-        figure.legend(*time.get_legend_handles_labels(), loc="outside upper left", ncols=3)
-        save(figure, stem)
+    figure = new_figure(4.6)
+    (time, sample), (memory, newton) = figure.subplots(2, 2)
+    for way, words in _WAYS.items():
+        cases = results["sizes"][way]
+        pixels = [int(side) ** 2 for side in cases]
+        time.loglog(pixels, [1e3 * case["seconds"]["log det"] for case in cases.values()], label=words)
+        sample.loglog(pixels, [1e3 * case["seconds"]["sample"] for case in cases.values()])
+        memory.loglog(pixels, [max(case["bytes"], 1e6) / 1e6 for case in cases.values()])
+    time.set(xlabel="pixels D", ylabel="log det (ms)")
+    sample.set(xlabel="pixels D", ylabel="one sample (ms)")
+    memory.set(xlabel="pixels D", ylabel="peak memory (MB)")
+    for way, cases in results["newton"].items():
+        weights = [case["weights"] for case in cases.values()]
+        newton.loglog(weights, [case["seconds"] for case in cases.values()], label=f"F {way}")
+    newton.set(xlabel="weights P, per edge", ylabel="maximum likelihood (s)")
+    newton.legend()
+    figure.legend(*time.get_legend_handles_labels(), loc="outside upper left", ncols=3)
+    save(figure, stem)
 
 
 def terminal_lines(results: dict[str, Any]) -> Iterator[str]:

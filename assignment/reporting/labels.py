@@ -1,7 +1,5 @@
 """What fits are called in tables and figures, and in which order they stand."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable
 
@@ -9,7 +7,7 @@ from assignment.exercise.estimators import ESTIMATORS
 from assignment.results import Fit
 
 _ROWS = {(row.name, row.variant): (place, row) for place, row in enumerate(ESTIMATORS)}
-_WEIGHTS = {"shared": "shared", "per_edge": "per-edge"}
+_WEIGHTS = ("shared", "per_edge")
 _OPTIMIZERS = {"adam": "Adam", "rmsprop": "RMSProp", "sgd": "SGD"}
 
 
@@ -39,28 +37,13 @@ def family(fit: Fit) -> tuple[str, int]:
 
 def family_label(family: tuple[str, int]) -> str:
     """(weights, connectivity) in words: "per-edge weights, 4-connected"."""
-    return f"{_WEIGHTS[family[0]]} weights, {family[1]}-connected"
-
-
-def short_family_label(family: tuple[str, int]) -> str:
-    """(weights, connectivity) for narrow columns: "per-edge, 4"."""
-    return f"{_WEIGHTS[family[0]]}, {family[1]}"
-
-
-def title(fit: Fit) -> str:
-    """One line for the head of a figure: the fit, its family and the data set."""
-    return " · ".join([estimator_label(fit), family_label(family(fit)), data_label(fit)])
-
-
-def data_label(fit: Fit) -> str:
-    """The data set's name, and that it is a substitute where it is one."""
-    dataset = fit.record["dataset"]
-    return dataset["name"] + (" (the bundled sample)" if dataset.get("fallback") else "")
+    weights, connectivity = family
+    return f"{weights.replace('_', '-')} weights, {connectivity}-connected"
 
 
 def ending(fit: Fit) -> str | None:
     """In words, how a fit ended that did not converge; None for one that did."""
-    status = fit.record.get("status", "converged")
+    status = fit.record["status"]
     return None if status == "converged" else status
 
 
@@ -70,29 +53,17 @@ def short_ending(fit: Fit) -> str | None:
     return (words if len(words) <= 50 else re.split(r": | of (?:the )?positive", words)[0]) or None
 
 
-def coin_line(fits: Iterable[Fit]) -> str | None:
-    """What the coin decided, in words; None unless one of the fits was chosen by a coin."""
-    coins = [coin for fit in fits if (coin := fit.record.get("coin"))]
-    return f"The coin (seed {coins[0]['seed']}) fell {coins[0]['outcome']}." if coins else None
-
-
-def data_line(fits: Iterable[Fit]) -> str | None:
-    """That the sample data set served, in words; None where none of the fits fell back on it."""
-    fallen = [fit for fit in fits if fit.record["dataset"].get("fallback")]
-    return f"The small sample data set served: {fallen[0].record['dataset']['source']}." if fallen else None
-
-
 def by_family(fits: Iterable[Fit]) -> dict[tuple[str, int], list[Fit]]:
     """Fits as {(weights, connectivity): [fits]}, both in the order in which they are to be read."""
     groups = {}
-    for fit in sorted(fits, key=_rank):
+    for fit in in_order(fits):
         groups.setdefault(family(fit), []).append(fit)
     return groups
 
 
 def in_order(fits: Iterable[Fit]) -> list[Fit]:
     """Fits in the order in which they are to be read, family by family."""
-    return [fit for group in by_family(fits).values() for fit in group]
+    return sorted(fits, key=_rank)
 
 
 def _row(fit):
@@ -101,12 +72,12 @@ def _row(fit):
 
 def _changes(fit):
     optimizer, seed = fit.record["optimizer"], fit.record["seed"]
-    words = [_OPTIMIZERS.get(optimizer, str(optimizer))] if optimizer in ("rmsprop", "sgd") else []
+    words = [_OPTIMIZERS[optimizer]] if optimizer in ("rmsprop", "sgd") else []
     return words + noise_words(fit) + ([f"seed {seed}"] if seed else [])
 
 
 def _rank(fit):
     record, optimizers = fit.record, list(_OPTIMIZERS)
     optimizer = optimizers.index(record["optimizer"]) if record["optimizer"] in optimizers else 0
-    place = list(_WEIGHTS).index(record["weights"]), record["connectivity"], _row(fit)[0]
+    place = _WEIGHTS.index(record["weights"]), record["connectivity"], _row(fit)[0]
     return *place, optimizer, noise_words(fit), record["seed"]

@@ -1,6 +1,6 @@
-"""Words and numbers as LaTeX."""
+"""Words, numbers and tables as LaTeX."""
 
-from __future__ import annotations
+from collections.abc import Iterable
 
 from assignment.reporting.numbers import NONE
 
@@ -26,6 +26,17 @@ def number(text: str) -> str:
     return f"\\ensuremath{{{mantissa}{power}}}{space}{words}"
 
 
+def row(cells: Iterable[str]) -> str:
+    """A row of a table."""
+    return " & ".join(cells) + r" \\"
+
+
 def across(columns: int, text: str) -> str:
     """A row of a table that is one cell."""
     return f"\\multicolumn{{{columns}}}{{@{{}}l@{{}}}}{{{text}}} \\\\"
+
+
+def tabular(alignment: str, lines: Iterable[str]) -> str:
+    """A booktabs `tabular` of rows and rules, to be \\input anywhere."""
+    begin = rf"\begin{{tabular}}{{@{{}}{alignment}@{{}}}}"
+    return "\n".join([begin, r"\toprule", *lines, r"\end{tabular}", ""])

@@ -4,120 +4,91 @@
 fact by its keys in the JSON file, then how it is printed (`FORMATS`). What the results lack is printed as a bold n/a.
 """
 
-from __future__ import annotations
-
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
 from assignment.lattice.stencil import weight_sizes
-from assignment.reporting.appendix import read_derivation
-from assignment.reporting.gains import gains
 from assignment.reporting.labels import ending
 from assignment.reporting.latex import escape, number
 from assignment.reporting.numbers import below, count, gap, nats, percent, size, small
-from assignment.results import Fit, load_results, write_text
+from assignment.reporting.selection import gains
+from assignment.reporting.tables import read_derivation
+from assignment.results import Fit, entries, load_results, write_text
 
 FORMATS = {f.__name__: f for f in (nats, gap, size, below, small, count, percent)}
 _SUMMARIES = ("min", "max", "median", "size")
 _SUMMARISED = ("data_log_ratio", "noise_log_ratio", "loss", "stage_spread", "stage_overlap", "stage_standard_error")
 _OF_ALL = ("dataset", "versions", "request")
-_MNIST = ("mnist", "mnist_sample")
 _MOST_PIXELS = 2500  # of which all eigenvalues are computed
 
 
 def write_numbers(results_directory: str | Path, reports_directory: str | Path) -> Path:
-    """Writes numbers.tex and returns its path.
-
-    Args:
-      results_directory: results/<data set>; the derivation's numbers stand beside it, in `derivation.json`.
-      reports_directory: where the report is typeset.
-    """
+    """Writes numbers.tex into `reports_directory`, from results/<data set> and the derivation's file beside it."""
     path, fits = Path(reports_directory) / "numbers.tex", load_results(results_directory)
-    found = facts(fits, read_derivation(results_directory))
     lines = ["% Generated from the results; do not edit.", *_switches(fits)]
-    lines += [f"\\define{_printed(value, group, key)}" for (group, key), value in found.items()]
+    for (group, key), value in facts(fits, read_derivation(results_directory)).items():
+        if isinstance(value, str):
+            lines.append(f"\\definewords{{{group}}}{{{key}}}{{{escape(value)}}}")
+        else:
+            printed = "".join(f"{{{number(form(value))}}}" for form in FORMATS.values())
+            lines.append(f"\\definenumber{{{group}}}{{{key}}}{printed}")
     write_text(path, "\n".join(lines) + "\n")
     return path
 
 
+def _switches(fits):
+    """Whether the text may speak of digits, must say that the sample served, and why the fixed noise failed."""
+    dataset = fits[0].record["dataset"] if fits else {"name": ""}
+    switches = {
+        "mnist": dataset["name"] in ("mnist", "mnist_sample"),
+        "fallback": bool(dataset.get("fallback")),
+        "fixedfails": any(fit.name == "nce-fixed-shared-4" and ending(fit) for fit in fits),
+    }
+    return [rf"\newif\if{name}\{name}{'true' if value else 'false'}" for name, value in switches.items()]
+
+
 def facts(fits: Iterable[Fit], derivation: dict | None = None) -> dict[tuple[str, str], float | str]:
-    """All that there is to say, as {(fit, fact): number or words}.
+    """All that there is to say of one data set's fits, as {(fit, fact): number or words}.
 
-    Beside the fits there are the groups `data`, `seconds` (by part and `total`), `coin`, `derivation` and, for the
-    gain of further neighbours, `gain-` before the name of an 8-connected fit. Words are the same in every format.
-
-    Args:
-      fits: all Fits of one data set, those of every part's folder.
-      derivation: the record of `assignment.derivation.errata`, or None.
+    Beside the fits there are the groups `data`, `seconds` (by part and `total`), `coin`, `derivation` (the answers in
+    the record of `assignment.derivation.errata`) and, for the gain of further neighbours, `gain-` before the name of
+    an 8-connected fit. Words are the same in every format.
     """
     fits = list(fits)
     groups = {fit.name: _of_fit(fit) for fit in fits}
     groups |= {"data": _of_data(fits[0]) if fits else {}, "seconds": _seconds(fits)}
     for gain in gains({fit.name: fit for fit in fits}.values()):
         groups[f"gain-{gain.eight.name}"] = {"mean": gain.mean, "standard_error": gain.standard_error}
-    groups["coin"] = next((coin for fit in fits if (coin := fit.record.get("coin"))), {})
+    groups["coin"] = next((fit.record["coin"] for fit in fits if "coin" in fit.record), {})
     groups["derivation"] = derivation["answers"] if derivation else {}
-    return {(group, key): value for group, found in groups.items() for key, value in _leaves(found)}
-
-
-def _leaves(value: object, key: str = "") -> Iterator[tuple[str, float | str]]:
-    """The numbers and words within dicts and lists, by their dotted keys."""
-    if isinstance(value, dict | list | tuple):
-        for inner, item in value.items() if isinstance(value, dict) else enumerate(value):
-            yield from _leaves(item, f"{key}.{inner}" if key else str(inner))
-    elif isinstance(value, int | float | str):
-        yield key, value
-
-
-def _printed(value, group, key):
-    """Words as they are, a number in each of the formats."""
-    if isinstance(value, str):
-        return f"words{{{group}}}{{{key}}}{{{escape(value)}}}"
-    texts = "".join(f"{{{number(form(value))}}}" for form in FORMATS.values())
-    return f"number{{{group}}}{{{key}}}{texts}"
-
-
-def _switches(fits):
-    """Whether the text may speak of digits, must say that the sample served, and why the fixed noise failed."""
-    dataset = fits[0].record["dataset"] if fits else {"name": ""}
-    fixed = next((fit for fit in fits if fit.name == "nce-fixed-shared-4"), None)
-    switches = {
-        "mnist": dataset["name"] in _MNIST,
-        "fallback": bool(dataset.get("fallback")),
-        "fixedfails": fixed is not None and ending(fixed) is not None,
+    return {
+        (group, key): value
+        for group, found in groups.items()
+        for key, value in entries(found)
+        if isinstance(value, int | float | str)
     }
-    return [rf"\newif\if{name}\{name}{'true' if value else 'false'}" for name, value in switches.items()]
 
 
 def _of_fit(fit):
+    """The facts of the file, and what is computed from them and from the arrays."""
     arrays = fit.arrays
-    summaries = {
-        key: {name: float(getattr(np, name)(finite)) for name in _SUMMARIES}
-        for key in _SUMMARISED
-        if key in arrays and len(finite := arrays[key][np.isfinite(arrays[key])])
-    }
-    own = {key: value for key, value in fit.record.items() if key not in _OF_ALL}
-    return own | summaries | dict(_derived(fit))
-
-
-def _derived(fit):
-    """What is computed from several numbers of a fit."""
-    record, arrays = fit.record, fit.arrays
-    error, stencil = record["log_partition"].get("standard_error"), record.get("stencil")
-    if error:
-        yield "standard_errors", abs(record["log_partition"]["gap"]) / error
+    found = {key: value for key, value in fit.record.items() if key not in _OF_ALL}
+    for key in _SUMMARISED:
+        if key in arrays and len(finite := arrays[key][np.isfinite(arrays[key])]):
+            found[key] = {name: float(getattr(np, name)(finite)) for name in _SUMMARIES}
+    log_partition, stencil = found["log_partition"], found.get("stencil")
+    if error := log_partition.get("standard_error"):
+        found["standard_errors"] = abs(log_partition["gap"]) / error
     if stencil:  # below zero, Λ is not diagonally dominant
-        yield "dominance", stencil["diagonal"] - 2 * sum(map(abs, stencil["couplings"]))
-    if record["estimator"] == "ml" and arrays["mean"].size <= _MOST_PIXELS:
-        yield "max_eigenvalue", _largest_eigenvalue(arrays)
-
-
-def _largest_eigenvalue(arrays):
-    precision = np.zeros([arrays["mean"].size] * 2)
-    precision[arrays["rows"], arrays["cols"]] = arrays["values"]
-    return float(np.linalg.eigvalsh(precision)[-1])
+        found["dominance"] = stencil["diagonal"] - 2 * sum(map(abs, stencil["couplings"]))
+    if found["estimator"] == "ml" and arrays["mean"].size <= _MOST_PIXELS:
+        precision = np.zeros([arrays["mean"].size] * 2)
+        precision[arrays["rows"], arrays["cols"]] = arrays["values"]
+        found["max_eigenvalue"] = float(np.linalg.eigvalsh(precision)[-1])
+    return found
 
 
 def _of_data(fit):
@@ -133,8 +104,7 @@ def _of_data(fit):
 
 
 def _seconds(fits):
-    seconds = {}
+    seconds = Counter()
     for fit in fits:
-        for key in (fit.record["part"], "total"):
-            seconds[key] = seconds.get(key, 0.0) + fit.record["seconds"]
+        seconds.update({fit.record["part"]: fit.record["seconds"], "total": fit.record["seconds"]})
     return seconds

@@ -1,7 +1,5 @@
 """How numbers are printed: as many figures as mean something, and never −0.000."""
 
-from __future__ import annotations
-
 NONE = "–"
 
 
@@ -15,9 +13,9 @@ def gap(value: float | None) -> str:
     return NONE if value is None else f"{value:z.3f}" if abs(value) < 10 else f"{value:.1f}"
 
 
-def size(value: float | None) -> str:
+def size(value: float) -> str:
     """The size of a difference, without its sign."""
-    return NONE if value is None else gap(abs(value))
+    return gap(abs(value))
 
 
 def small(value: float | None) -> str:
@@ -25,29 +23,25 @@ def small(value: float | None) -> str:
     return NONE if value is None else f"{value:z.3g}"
 
 
-def rough(value: float | None) -> str:
+def rough(value: float) -> str:
     """Two figures, one for what is tiny, and all those before the point."""
-    if value is None:
-        return NONE
     if abs(value) >= 9.95:
         return f"{value:.0f}"
     return f"{value:#.2g}" if abs(value) > 1e-3 or value == 0 else f"{value:.0e}"
 
 
-def count(value: float | None) -> str:
+def count(value: float) -> str:
     """A whole number, with a thin space between the thousands of large ones."""
-    return NONE if value is None else f"{value:z.0f}" if abs(value) < 1e4 else f"{value:,.0f}".replace(",", "\u2009")
+    return f"{value:z.0f}" if abs(value) < 1e4 else f"{value:,.0f}".replace(",", "\u2009")
 
 
-def percent(value: float | None) -> str:
+def percent(value: float) -> str:
     """A share in hundredths."""
-    return NONE if value is None else f"{100 * value:z.2g}"
+    return f"{100 * value:z.2g}"
 
 
-def below(value: float | None) -> str:
+def below(value: float) -> str:
     """How far something is below a bound, in words; above it where the difference is negative."""
-    if value is None:
-        return NONE
     side = "from" if size(value) == "0.000" else "below" if value > 0 else "above"
     return f"{size(value)} nats {side}"
 

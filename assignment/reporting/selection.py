@@ -1,10 +1,13 @@
-"""Which fits a part's tables and panels set side by side."""
+"""Which fits a part's tables and panels set side by side, and what four more neighbours gain, image by image."""
 
-from __future__ import annotations
-
+from collections.abc import Iterable
 from pathlib import Path
+from typing import NamedTuple
 
-from assignment.reporting.labels import noise_words
+import numpy as np
+
+from assignment.reporting.labels import estimator_label, in_order, noise_words
+from assignment.reporting.numbers import uncertain
 from assignment.results import Fit, load_part, load_results
 
 
@@ -20,7 +23,7 @@ def part_fits(part: str, root: str | Path) -> list[Fit]:
     weights = {fit.record["weights"] for fit in own}
     connectivities = {fit.record["connectivity"] for fit in own} | ({4} if part == "bonus8" else set())
     optimizers = {fit.record["optimizer"] for fit in own} | {"fisher_scoring"}
-    found = {fit.name: fit for fit in all_fits(root)} | {fit.name: fit for fit in own}
+    found = {fit.name: fit for fit in [*load_results(root), *own]}
     return [
         fit
         for fit in found.values()
@@ -31,11 +34,51 @@ def part_fits(part: str, root: str | Path) -> list[Fit]:
     ]
 
 
-def all_fits(root: str | Path) -> list[Fit]:
-    """Every fit of a data set, once."""
-    return list({fit.name: fit for fit in load_results(root)}.values())
+class Gain(NamedTuple):
+    """Test log-likelihood of `eight` minus that of `four`, fits alike but for the neighbourhood, in nats per image.
+
+    `mean` over the test images, and its `standard_error`.
+    """
+
+    four: Fit
+    eight: Fit
+    mean: float
+    standard_error: float
 
 
-def default_fits(fits: list[Fit]) -> list[Fit]:
-    """Those by Adam with NCE's default noise: the report has tables of their own for the others."""
-    return [fit for fit in fits if fit.record["optimizer"] in ("adam", "fisher_scoring") and not noise_words(fit)]
+def gains(fits: Iterable[Fit]) -> list[Gain]:
+    """All Gains among fits, in reading order; only fits that hold `test_log_likelihood` [n] count."""
+    fours, found = {}, []
+    for fit in in_order(fits):
+        names = ("estimator", "variant", "weights", "optimizer", "seed")
+        alike = *(fit.record[name] for name in names), *noise_words(fit)
+        if "test_log_likelihood" not in fit.arrays:
+            continue
+        if fit.record["connectivity"] == 4:
+            fours[alike] = fit
+        elif four := fours.get(alike):
+            difference = fit.arrays["test_log_likelihood"] - four.arrays["test_log_likelihood"]
+            error = difference.std(ddof=1) / np.sqrt(len(difference))
+            found.append(Gain(four, fit, float(difference.mean()), float(error)))
+    return found
+
+
+def best_gains(fits: Iterable[Fit]) -> list[Gain]:
+    """For each kind of weights the Gain whose 8-connected fit does best."""
+    best = {}
+    for gain in sorted(gains(fits), key=lambda gain: gain.eight.record["held_out"]["log_likelihood"]):
+        best[gain.eight.record["weights"]] = gain
+    return [best[weights] for weights in ("shared", "per_edge") if weights in best]
+
+
+def remarks(fits: Iterable[Fit]) -> list[str]:
+    """What there is to say below a table: the best gains, what the coin decided, and that the sample served."""
+    found = []
+    for gain in best_gains(fits):
+        nats, weights = uncertain(gain.mean, gain.standard_error), gain.eight.record["weights"].replace("_", "-")
+        kind = f"({estimator_label(gain.eight)}, {weights} weights)"
+        found.append(f"8 instead of 4 neighbours: {nats} nats per test image {kind}")
+    coins = [fit.record["coin"] for fit in fits if "coin" in fit.record]
+    found += [f"The coin (seed {coin['seed']}) fell {coin['outcome']}." for coin in coins[:1]]
+    sources = [fit.record["dataset"]["source"] for fit in fits if fit.record["dataset"].get("fallback")]
+    return found + [f"The small sample data set served: {source}." for source in sources[:1]]

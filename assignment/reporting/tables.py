@@ -1,49 +1,56 @@
-"""Tables for LaTeX: booktabs `tabular` fragments of plain columns, to be \\input anywhere."""
+"""Tables of fits, of fixed noises and of the notes' errors: booktabs fragments for LaTeX, and plain text."""
 
-from __future__ import annotations
-
+import json
 import textwrap
 from collections.abc import Iterable
 from pathlib import Path
 
-from assignment.reporting.gains import remarks
-from assignment.reporting.labels import by_family, family, family_label, short_ending, short_label
-from assignment.reporting.latex import across, escape, number
-from assignment.reporting.numbers import gap, nats, rough
-from assignment.reporting.selection import part_fits
-from assignment.results import Fit, write_text
+import numpy as np
 
-# The columns of a table of results: (head of several columns, head, alignment). One that says nothing of any fit goes.
-_COLUMNS = {
-    "label": ("", "Estimator", "l"),
-    "stencil": ("", r"weights of $\Lambda$", "l"),
-    "exact": (r"$\log Z$ (nats)", "exact", "r"),
-    "gap": (r"$\log Z$ (nats)", "$c-{}$exact", "r"),
-    "error": (r"$\log Z$ (nats)", "", "@{\\ }l"),
-    "test": ("test (nats)", "per image", "r"),
-    "below": ("test (nats)", "to ceiling", "r"),
-    "left": ("", "left", "r"),
-    "least": ("", r"$\lambda_{\min}$", "r"),
-    "seconds": ("", "s", "r"),
-}
+from assignment.reporting.labels import by_family, family_label, noise_words, short_ending, short_label
+from assignment.reporting.latex import across, escape, number, row, tabular
+from assignment.reporting.numbers import gap, nats, rough, small
+from assignment.reporting.selection import part_fits, remarks
+from assignment.results import Fit, load_results, write_text
+
+# The columns of a table of results: heads of several columns, with {column: (head, alignment)} below each.
+_COLUMNS = (
+    ("", {"label": ("Estimator", "l"), "stencil": (r"weights of $\Lambda$", "l")}),
+    (r"$\log Z$ (nats)", {"exact": ("exact", "r"), "gap": ("$c-{}$exact", "r"), "error": ("", "@{\\ }l")}),
+    ("test (nats)", {"test": ("per image", "r"), "below": ("to ceiling", "r")}),
+    ("", {"left": ("left", "r"), "least": (r"$\lambda_{\min}$", "r"), "seconds": ("s", "r")}),
+)
 _NOTE_WIDTH = 105
 
 
 def tabulate_part(part: str, results_directory: str | Path, reports_directory: str | Path) -> list[Path]:
-    """Writes tables/<part>.tex for one part's fits.
+    """Writes tables/<part>.tex in `reports_directory` for one part's fits in `results_directory`, results/<data set>.
 
-    Args:
-      results_directory: results/<data set>, the folder of the parts' folders.
-      reports_directory: the folder of `tables`.
-
-    Returns:
-      The paths of the files written; [] while the part has no fits.
+    Returns the paths of the files written; [] while the part has no fits.
     """
     fits = part_fits(part, results_directory)
-    return write_tables({part: results_table(fits, remarks(fits))} if fits else {}, reports_directory)
+    return _write({part: results_table(fits, remarks(fits))} if fits else {}, reports_directory)
 
 
-def write_tables(tables: dict[str, str], reports_directory: str | Path) -> list[Path]:
+def write_appendix(results_directory: str | Path, reports_directory: str | Path) -> list[Path]:
+    """Writes the report's own tables, each if there is something to say; returns their paths.
+
+    They are results-<weights>.tex (by Adam, with NCE's default noise), noise.tex (fixed noises put to the test) and
+    errata.tex (the errors of the notes).
+    """
+    fits = list({fit.name: fit for fit in load_results(results_directory)}.values())
+    fixed = [fit for fit in fits if fit.record["variant"] == "fixed"]
+    derivation = read_derivation(results_directory)
+    tables = {"noise": noise_table(fixed)} if fixed else {}
+    tables |= {"errata": errata_table(derivation["errata"])} if derivation else {}
+    default = [fit for fit in fits if fit.record["optimizer"] in ("adam", "fisher_scoring") and not noise_words(fit)]
+    for weights in ("shared", "per_edge"):
+        if chosen := [fit for fit in default if fit.record["weights"] == weights]:
+            tables[f"results-{weights}"] = results_table(chosen)
+    return _write(tables, reports_directory)
+
+
+def _write(tables, reports_directory):
     """Writes each of {name: text} as tables/<name>.tex; returns the paths."""
     paths = {Path(reports_directory) / "tables" / f"{name}.tex": text for name, text in tables.items()}
     for path, text in paths.items():
@@ -51,50 +58,55 @@ def write_tables(tables: dict[str, str], reports_directory: str | Path) -> list[
     return list(paths)
 
 
+def read_derivation(results_directory: str | Path) -> dict | None:
+    """The record of `assignment.derivation.errata`, or None where it has not been made."""
+    path = Path(results_directory).parent / "derivation.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+
 def results_table(fits: Iterable[Fit], notes: Iterable[str] = ()) -> str:
     """A `tabular` of fits, those of one family (Λ's weights and neighbourhood) together.
 
     Bold are the smallest gap of log Z and the best test log-likelihood among a family's fits, except that of maximum
     likelihood, with which they are compared. How fits ended that did not converge stands below in a few words, then
-    the notes.
+    the notes. A column that says nothing of any fit is left out.
     """
     groups = by_family(fits)
     endings = dict.fromkeys(filter(None, (short_ending(fit) for group in groups.values() for fit in group)))
     marks = {words: f"$^{{{chr(ord('a') + place)}}}$" for place, words in enumerate(endings)}
     cells = {fit.name: _cells(fit, marks.get(short_ending(fit), "")) for group in groups.values() for fit in group}
-    columns = [column for column in _COLUMNS if any(row[column] not in ("", "--") for row in cells.values())]
-    alignment = "".join(_COLUMNS[column][2] for column in columns)
-    lines = [r"\begingroup\setlength{\tabcolsep}{2.5pt}%", rf"\begin{{tabular}}{{@{{}}{alignment}@{{}}}}", r"\toprule"]
-    lines += _heads(columns)
-    for group in groups.values():
+    said_of_some = {key for each in cells.values() for key, words in each.items() if words not in ("", "--")}
+    columns, alignment, lines = _heads(said_of_some)
+    for family, group in groups.items():
         _embolden(cells, group, "gap", "log_partition")
         _embolden(cells, group, "below", "held_out")
-        lines += [r"\midrule", across(len(columns), f"\\textit{{{_heading(group)}}}")]
-        lines += [" & ".join(cells[fit.name][column] for column in columns) + r" \\" for fit in group]
+        lines += [r"\midrule", across(len(columns), f"\\textit{{{_heading(family, group)}}}")]
+        lines += [row(cells[fit.name][column] for column in columns) for fit in group]
     said = [f"{mark} {escape(words)}" for words, mark in marks.items()]
     said += [escape(line) for words in notes for line in textwrap.wrap(words, _NOTE_WIDTH)]
     lines += [r"\bottomrule", *(across(len(columns), rf"\footnotesize {line}") for line in said)]
-    return "\n".join([*lines, r"\end{tabular}\endgroup", ""])
+    return r"\begingroup\setlength{\tabcolsep}{2.5pt}%" + "\n" + tabular(alignment, lines).rstrip() + "\\endgroup\n"
 
 
-def _heading(group):
-    words = escape(family_label(family(group[0]))).capitalize()
+def _heading(family, group):
+    words = escape(family_label(family)).capitalize()
     ceilings = {nats(fit.record["held_out"]["maximum_likelihood"]) for fit in group}
     return f"{words}; ceiling {number(ceilings.pop())} nats" if len(ceilings) == 1 else words
 
 
-def _heads(columns):
-    """The two rows of heads, with a rule below each head of several columns."""
-    above, rules, start = [], [], 0
-    while start < len(columns):
-        words = _COLUMNS[columns[start]][0]
-        end = start + 1
-        while words and end < len(columns) and _COLUMNS[columns[end]][0] == words:
-            end += 1
-        above.append(rf"\multicolumn{{{end - start}}}{{c}}{{{words}}}" if words else "")
-        rules += [rf"\cmidrule(lr){{{start + 1}-{end}}}"] if words else []
-        start = end
-    return [" & ".join(above) + r" \\", " ".join(rules), " & ".join(_COLUMNS[c][1] for c in columns) + r" \\"]
+def _heads(shown):
+    """Of the columns that are shown: their names, their alignment, and their heads, rows of a table."""
+    columns, above, rules = {}, [], []
+    for words, group in _COLUMNS:
+        group = {key: column for key, column in group.items() if key in shown}
+        if words and group:
+            above.append(rf"\multicolumn{{{len(group)}}}{{c}}{{{words}}}")
+            rules.append(rf"\cmidrule(lr){{{len(columns) + 1}-{len(columns) + len(group)}}}")
+        else:
+            above += [""] * len(group)
+        columns |= group
+    heads, alignment = zip(*columns.values(), strict=True)
+    return list(columns), "".join(alignment), [row(above), " ".join(rules), row(heads)]
 
 
 def _cells(fit, mark):
@@ -133,3 +145,39 @@ def _embolden(cells, group, column, fact):
     for fit in rivals:
         if cells[fit.name][column] == best:
             cells[fit.name][column] = f"\\textbf{{\\boldmath {best}}}"
+
+
+def errata_table(errata: Iterable[dict]) -> str:
+    """A `tabular` of errata: as written, correct, and how far either is from the reference."""
+    lines, reference = [row(["Where", "As written", "Correct", "ours", "theirs"])], None
+    for erratum in errata:
+        if erratum["reference"] != reference:
+            reference = erratum["reference"]
+            lines += [r"\midrule", across(5, f"\\textit{{Relative deviation from the {reference}}}")]
+        ours = f"{erratum['ours']:.0e}" if erratum["ours"] else "0"
+        theirs = "overflow" if erratum["theirs"] is None else number(small(erratum["theirs"]))
+        words = [r"\raggedright " + erratum["where"], erratum["as_written"], erratum["correct"]]
+        lines.append(row([*words, number(ours), theirs]) + "[2pt]")
+    return tabular(r"p{0.2\linewidth}p{0.27\linewidth}p{0.27\linewidth}rr", [*lines, r"\bottomrule"])
+
+
+def noise_table(fits: Iterable[Fit]) -> str:
+    """A `tabular` of NCE with fixed noises: what p_n is, how far the classes part, where c and Λ end."""
+    lines = [
+        r" & & \multicolumn{2}{c}{median $G$} & \multicolumn{2}{c}{$\log Z$ (nats)} & test \\",
+        r"\cmidrule(lr){3-4} \cmidrule(lr){5-6}",
+        r"$p_n$ & $\eta$ & data & noise & $c$ & gap & to ceiling \\",
+    ]
+    for family, group in by_family(fits).items():
+        lines += [r"\midrule", across(7, f"\\textit{{{escape(family_label(family)).capitalize()}}}")]
+        lines += [row(_noise_cells(fit)) for fit in group]
+    return tabular("lrrrrrr", [*lines, r"\bottomrule"])
+
+
+def _noise_cells(fit):
+    log_partition, request = fit.record["log_partition"], fit.record.get("request", {})
+    medians = [float(np.median(fit.arrays[f"{kind}_log_ratio"])) for kind in ("data", "noise")]
+    printed = [small(value) for value in (request.get("eta"), *medians)]
+    printed += [nats(log_partition["estimate"]), gap(log_partition["gap"]), gap(fit.record["held_out"]["gap"])]
+    words = f"{request.get('noise_variance', '?')} variances × {request.get('noise_scale', 1):g}".replace("_", "-")
+    return [escape(words), *map(number, printed)]

@@ -1,11 +1,10 @@
 """The short table that a part ends with on the terminal."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
-from assignment.reporting import labels, numbers
-from assignment.reporting.gains import remarks
+from assignment.reporting.labels import ending, family, in_order, short_label
+from assignment.reporting.numbers import gap, nats, small
+from assignment.reporting.selection import remarks
 from assignment.results import Fit
 
 _HEADS = (
@@ -21,14 +20,16 @@ def terminal_table(fits: Iterable[Fit]) -> str:
     The test columns are nats per test image with the exact log Z, the same for the maximum likelihood, and how far the
     fit stays below that. `left`: how far the fit is from the optimum that it pursues, per training image.
     """
-    ordered = labels.in_order(fits)
+    ordered = in_order(fits)
     if not ordered:
         return "No results yet."
     rows = [*_HEADS, *map(_row, ordered)]
-    widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [_line(row, widths) for row in rows]
     lines.insert(len(_HEADS), "-" * max(map(len, lines)))
-    return "\n".join(lines + _remarks(ordered))
+    said = [f"{short_label(fit)} ({_family(fit)}): {ending(fit)}" for fit in ordered if ending(fit)]
+    said += remarks(ordered)
+    return "\n".join([*lines, "", *said] if said else lines)
 
 
 def _row(fit):
@@ -36,26 +37,25 @@ def _row(fit):
     log_partition, held_out = record["log_partition"], record["held_out"]
     learned, error = log_partition["estimate"], log_partition.get("standard_error")
     return (
-        labels.short_label(fit),
-        labels.short_family_label(labels.family(fit)),
-        numbers.nats(learned) + (f" ± {numbers.nats(error)}" if error is not None else ""),
-        numbers.nats(log_partition["exact"]),
-        numbers.gap(log_partition["gap"]),
-        numbers.nats(held_out["log_likelihood"]),
-        numbers.nats(held_out["maximum_likelihood"]),
-        numbers.gap(held_out["gap"]),
-        numbers.gap(record.get("suboptimality")),
-        numbers.small(record["min_eigenvalue"]),
+        short_label(fit),
+        _family(fit),
+        nats(learned) + (f" ± {nats(error)}" if error is not None else ""),
+        nats(log_partition["exact"]),
+        gap(log_partition["gap"]),
+        nats(held_out["log_likelihood"]),
+        nats(held_out["maximum_likelihood"]),
+        gap(held_out["gap"]),
+        gap(record.get("suboptimality")),
+        small(record["min_eigenvalue"]),
         f"{record['seconds']:.1f}",
     )
 
 
+def _family(fit):
+    weights, connectivity = family(fit)
+    return f"{weights.replace('_', '-')}, {connectivity}"
+
+
 def _line(row, widths):
-    words = [row[k].ljust(widths[k]) for k in range(2)] + [row[k].rjust(widths[k]) for k in range(2, len(row))]
+    words = [row[k].ljust(widths[k]) if k < 2 else row[k].rjust(widths[k]) for k in range(len(row))]
     return "  ".join(words).rstrip()
-
-
-def _remarks(fits):
-    names = {fit: f"{labels.short_label(fit)} ({labels.short_family_label(labels.family(fit))})" for fit in fits}
-    lines = [f"{name}: {labels.ending(fit)}" for fit, name in names.items() if labels.ending(fit)] + remarks(fits)
-    return ["", *lines] if lines else []

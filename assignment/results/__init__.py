@@ -51,16 +51,7 @@ Arrays (NPZ); H × W pixels, numbered row by row, K coupling directions, S image
 """
 
 from assignment.results.files import locked, write_text, write_whole
-from assignment.results.fit_files import Fit, fit_name, load_fit, load_part, load_results, save_fit
+from assignment.results.fit_files import Fit, entries, fit_name, load_fit, load_part, load_results, save_fit
 
-__all__ = [
-    "Fit",
-    "fit_name",
-    "load_fit",
-    "load_part",
-    "load_results",
-    "locked",
-    "save_fit",
-    "write_text",
-    "write_whole",
-]
+__all__ = ["Fit", "entries", "fit_name", "load_fit", "load_part", "load_results", "save_fit"]
+__all__ += ["locked", "write_text", "write_whole"]

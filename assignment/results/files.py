@@ -1,12 +1,10 @@
 """Files that are written whole or not at all, in folders that one run at a time writes to."""
 
-from __future__ import annotations
-
 import fcntl
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -70,17 +68,14 @@ def locked(folder: str | Path, words: str) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         lock = os.open(folder, os.O_RDONLY)
     try:
-        _lock(lock, f"{words} is being run into {folder} already; wait for it, or choose another --output")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            where = f"into {folder} already; wait for it, or choose another --output"
+            raise UserError(f"{words} is being run {where}") from None
         yield
     finally:
         os.close(lock)
-
-
-def _lock(lock: int, refusal: str) -> None:
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise UserError(refusal) from None
 
 
 @contextmanager
@@ -94,8 +89,6 @@ def _user_error(path: Path) -> Iterator[None]:
 
 def _remove_leftovers(folder: Path) -> None:
     for leftover in folder.glob(f".*{_SUFFIX}"):
-        try:
+        with suppress(FileNotFoundError):  # where another process was quicker
             if time.time() - leftover.stat().st_mtime > _STALE_SECONDS:
                 leftover.unlink()
-        except FileNotFoundError:  # another process was quicker
-            pass

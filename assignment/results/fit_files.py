@@ -1,7 +1,5 @@
 """Fits on disk, a JSON file of facts and an NPZ file of arrays each; `assignment.results` says what is in them."""
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Iterator
@@ -14,15 +12,12 @@ import numpy as np
 from assignment.errors import UserError
 from assignment.results.files import remove, write_text, write_whole
 
+# What every fit has, as `assignment.results` says.
 _FACTS = (
-    "part estimator variant connectivity weights optimizer seed steps seconds status dataset noise log_partition "
-    "held_out min_eigenvalue versions"
+    "part estimator variant connectivity weights optimizer seed steps seconds status noise min_eigenvalue versions "
+    "dataset.name dataset.source dataset.images dataset.sha256 log_partition.estimate log_partition.exact "
+    "log_partition.gap held_out.log_likelihood held_out.maximum_likelihood held_out.gap"
 ).split()
-_INNER_FACTS = {
-    "dataset": ("name", "source", "images", "sha256"),
-    "log_partition": ("estimate", "exact", "gap"),
-    "held_out": ("log_likelihood", "maximum_likelihood", "gap"),
-}
 _ARRAYS = ("mean", "rows", "cols", "values", "log_partition", "samples")
 
 
@@ -30,10 +25,7 @@ _ARRAYS = ("mean", "rows", "cols", "values", "log_partition", "samples")
 class Fit:
     """One fit as it was saved.
 
-    Attributes:
-      name: estimator-variant-weights-connectivity, see `fit_name`.
-      record: the JSON file as a dict.
-      path: the NPZ file.
+    `name` is that of its files, see `fit_name`; `record` the JSON file as a dict; `path` the NPZ file.
     """
 
     name: str
@@ -65,43 +57,39 @@ def fit_name(
 
 
 def save_fit(directory: str | Path, name: str, record: dict, arrays: dict) -> Fit:
-    """Writes `name`.npz and then `name`.json into `directory`: a fit exists exactly if its JSON file does.
+    """Writes `name`.npz and then `name`.json into `directory`, and returns the Fit.
 
-    The same record and arrays give the same bytes.
+    A fit exists exactly if its JSON file does. The same record and arrays give the same bytes.
 
     Args:
       record: the facts, with at least those that `assignment.results` does not mark by a star; NumPy numbers are fine.
       arrays: numeric arrays, with at least those without a star. NaN stands for a number that there is not, but never
         within `mean`, `values` and `samples`.
 
-    Returns:
-      The Fit.
-
     Raises:
       ValueError: a number is not finite, a key is missing, Λ is not symmetric. No file is then touched.
       UserError: the folder cannot be written to.
     """
     record = {**record, "fit": name}
-    _check_record(record)
+    text = json.dumps(record, indent=2, sort_keys=True, ensure_ascii=False, default=_from_numpy)
+    record = _checked_record(text)
     arrays = {key: np.asarray(value) for key, value in arrays.items()}
     _check_arrays(arrays)
-    text = json.dumps(record, indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False, default=_plain)
     facts, npz = Path(directory) / f"{name}.json", Path(directory) / f"{name}.npz"
     remove(facts)  # or else a run killed between the two files would leave old facts of new arrays
     write_whole(npz, lambda file: np.savez(file, **arrays))  # the zip entries of savez bear a constant date
     write_text(facts, text + "\n")
-    return load_fit(directory, name)
+    return Fit(name, record, npz)
 
 
 def load_fit(directory: str | Path, name: str) -> Fit:
     """Reads one fit; UserError, one line, if it is missing or damaged (its arrays: when they are first asked for)."""
     facts, npz = Path(directory) / f"{name}.json", Path(directory) / f"{name}.npz"
     try:
-        record = json.loads(facts.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
-        _check_record(record)
+        record = _checked_record(facts.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise UserError(f"there is no fit {name} in {directory}") from error
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError) as error:
         raise _damaged(facts, error) from error
     if not npz.is_file():
         raise _damaged(npz, "it is missing, though its JSON file is there")
@@ -118,38 +106,28 @@ def load_results(root: str | Path) -> list[Fit]:
     return [fit for folder in sorted(Path(root).glob("*/")) for fit in load_part(folder)]
 
 
-def _check_record(record):
-    if not isinstance(record, dict):
-        raise ValueError("the record of a fit must be a dict")
-    missing = [key for key in _FACTS if key not in record]
-    for key, inner in _INNER_FACTS.items():
-        missing += [f"{key}.{name}" for name in inner if name not in (record.get(key) or {})]
-    if missing:
+def entries(value: object, key: str = "") -> Iterator[tuple[str, object]]:
+    """All that stands within dicts and lists, these too, by its dotted key: ("held_out.gap", 0.1)."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for inner, item in items:
+        name = f"{key}.{inner}" if key else str(inner)
+        yield name, item
+        yield from entries(item, name)
+
+
+def _from_numpy(value):
+    return value.tolist()
+
+
+def _checked_record(text):
+    """The record that JSON text holds; ValueError if it is not that of a fit."""
+    record = json.loads(text)
+    found = dict(entries(record))
+    if missing := [key for key in _FACTS if key not in found]:
         raise ValueError(f"the record lacks {', '.join(missing)}")
-    if bad := list(_not_finite(record)):
+    if bad := [key for key, value in found.items() if isinstance(value, float) and not math.isfinite(value)]:
         raise ValueError(f"not finite: {', '.join(bad)}")
-
-
-def _not_finite(value: object, key: str = "") -> Iterator[str]:
-    """The dotted keys of all numbers that are NaN or infinite."""
-    if isinstance(value, dict | list | tuple):
-        items = value.items() if isinstance(value, dict) else enumerate(value)
-        for inner, item in items:
-            yield from _not_finite(item, f"{key}.{inner}" if key else str(inner))
-    elif isinstance(value, np.ndarray):
-        yield from _not_finite(value.tolist(), key)
-    elif isinstance(value, float | np.floating) and not math.isfinite(value):
-        yield key
-
-
-def _plain(value):
-    if isinstance(value, np.generic | np.ndarray):
-        return value.tolist()
-    raise TypeError(f"a record holds numbers, words, lists and dicts, not {type(value).__name__}")
-
-
-def _refuse_constant(name):
-    raise ValueError(f"it holds {name} where a number should be")
+    return record
 
 
 def _check_arrays(arrays):
@@ -165,9 +143,9 @@ def _check_arrays(arrays):
 
 def _check_precision(rows, cols, values, pixels):
     """ValueError unless these are the entries, each once, of a symmetric matrix [pixels, pixels]."""
-    if not rows.ndim == cols.ndim == values.ndim == 1 or not len(rows) == len(cols) == len(values):
+    if not rows.shape == cols.shape == values.shape == (rows.size,):
         raise ValueError("rows, cols and values must be vectors of one length")
-    if len(rows) and not (0 <= min(rows.min(), cols.min()) and max(rows.max(), cols.max()) < pixels):
+    if np.any((rows < 0) | (rows >= pixels) | (cols < 0) | (cols >= pixels)):
         raise ValueError(f"rows and cols must be pixel numbers from 0 to {pixels - 1}")
     places, mirrored = rows.astype(np.int64) * pixels + cols, cols.astype(np.int64) * pixels + rows
     order, mirror = np.argsort(places), np.argsort(mirrored)

@@ -1,13 +1,12 @@
-"""Figures of how a fit was trained, and of how well its classifier tells data from noise."""
-
-from __future__ import annotations
+"""Figures of how a fit was trained, by step or by stage, and of how well its classifier tells data from noise."""
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from assignment.reporting.drawing.style import BLUE, EXACT, LEARNED, SKY, VERMILION, new_figure, style
-from assignment.reporting.numbers import signed
+from assignment.reporting.drawing.style import BLUE, CEILING, EXACT, LEARNED, SKY, VERMILION, new_figure, style
+from assignment.reporting.numbers import below, signed
+
+_STAGE = "stage (0: the diagonal noise)"
 
 
 @style()
@@ -22,7 +21,11 @@ def training(
     panels = np.atleast_1d(figure.subplots(1, 1 if learned is None else 2))
     _loss(panels[0], loss)
     if learned is not None:
-        _log_partition(panels[1], learned, exact_steps, exact)
+        axes, marker = panels[1], "x" if len(exact_steps) < 60 else ""
+        axes.plot(np.arange(1, len(learned) + 1), learned, **LEARNED, marker="", label="learned, $c$")
+        axes.plot(exact_steps, exact, **EXACT, marker=marker, label=r"exact, $\log Z(\Lambda)$")
+        axes.set(xlabel="step", ylabel=r"$\log Z$ (nats)", title="its constant")
+        axes.legend()
     return figure
 
 
@@ -42,27 +45,18 @@ def _loss(axes, loss):
     axes.set(xlabel="step", ylabel="loss", title=words)
 
 
-def _log_partition(axes, learned, steps, exact):
-    axes.plot(np.arange(1, len(learned) + 1), learned, **LEARNED, marker="", label="learned, $c$")
-    axes.plot(steps, exact, **EXACT, marker="x" if len(steps) < 60 else "", label=r"exact, $\log Z(\Lambda)$")
-    axes.set(xlabel="step", ylabel=r"$\log Z$ (nats)", title="its constant")
-    axes.legend()
-
-
 @style()
 def log_ratios(data: np.ndarray, noise: np.ndarray) -> Figure:
     """Histograms of the log-ratio G on data images and on noise images."""
     figure = new_figure(2.2)
     axes = figure.subplots()
-    low, high = np.quantile(np.concatenate([data, noise]), [0.001, 0.999])
-    bins = np.linspace(low, high, 61)
-    looks = {
-        "data": {"facecolor": SKY, "edgecolor": BLUE},
-        "noise": {"facecolor": "none", "edgecolor": VERMILION, "hatch": "////"},
-    }
-    for (words, look), values in zip(looks.items(), (data, noise), strict=True):
-        share = np.full(len(values), 1 / len(values))
-        axes.hist(values, bins, weights=share, histtype="stepfilled", linestyle="-", label=words, **look)
+    bins = np.linspace(*np.quantile(np.concatenate([data, noise]), [0.001, 0.999]), 61)
+    looks = {"histtype": "stepfilled", "linestyle": "-"}
+    for values, words, look in (
+        (data, "data", {"facecolor": SKY, "edgecolor": BLUE}),
+        (noise, "noise", {"facecolor": "none", "edgecolor": VERMILION, "hatch": "////"}),
+    ):
+        axes.hist(values, bins, weights=np.full(len(values), 1 / len(values)), label=words, **looks, **look)
     axes.axvline(0, color="black", linewidth=0.6, linestyle=":")
     axes.set(xlabel="log-ratio $G$ (nats)", ylabel="share of images", title=_separation(data, noise))
     axes.legend()
@@ -76,35 +70,69 @@ def _separation(data, noise):
 
 
 @style()
-def log_partition_by_stage(learned: np.ndarray, standard_error: np.ndarray, exact: np.ndarray | None = None) -> Figure:
-    """The constant of telescoped NCE by stage, [T], with its standard error and, where given, the exact log Z."""
+def log_partition_by_stage(learned: np.ndarray, standard_error: np.ndarray, exact: np.ndarray) -> Figure:
+    """The constant of telescoped NCE by stage, [T + 1], beside the exact log Z, and the difference of the two."""
     figure = new_figure(2.2)
-    panels = np.atleast_1d(figure.subplots(1, 1 if exact is None else 2))
-    draw_constant(panels[0], learned, exact)
-    if exact is not None:
-        draw_error(panels[1], learned - exact, standard_error)
+    panels = figure.subplots(1, 2)
+    _constant_and_error(*panels, learned, standard_error, exact)
     for axes in panels:
-        axes.set_xlabel("stage (0: the diagonal noise)")
+        axes.set_xlabel(_STAGE)
     return figure
 
 
-def draw_constant(axes: Axes, learned: np.ndarray, exact: np.ndarray | None) -> None:
-    """c by stage, beside the exact log Z."""
-    stage = np.arange(len(learned))
-    axes.plot(stage, learned, **LEARNED, marker="", label="learned, $c$")
-    if exact is not None:
-        axes.plot(stage, exact, **EXACT, marker="", label=r"exact, $\log Z$")
-    axes.set(ylabel=r"$\log Z$ (nats)", title="the constant, telescoped")
-    axes.legend()
+@style()
+def stages(
+    learned: np.ndarray,
+    standard_error: np.ndarray,
+    exact: np.ndarray,
+    spread: np.ndarray,
+    overlap: np.ndarray,
+    held_out: np.ndarray,
+    ceiling: float,
+) -> Figure:
+    """By stage: log Z learned and exact, with what is between them; the classifier's overlap and spread; test nats.
+
+    Args:
+      learned, standard_error, exact, held_out: [T + 1], from the diagonal noise on; spread, overlap: [T].
+      ceiling: test nats of the maximum likelihood.
+    """
+    figure = new_figure(4.0)
+    panels = figure.subplots(2, 2, sharex=True)
+    _constant_and_error(*panels[:, 0], learned, standard_error, exact)
+    _classifier(panels[0, 1], spread, overlap)
+    _held_out(panels[1, 1], held_out, ceiling)
+    for axes in panels[1]:
+        axes.set_xlabel(_STAGE)
+    return figure
 
 
-def draw_error(axes: Axes, residual: np.ndarray, standard_error: np.ndarray) -> None:
-    """c − log Z by stage, in a band of twice its standard error."""
-    stage = np.arange(len(residual))
+def _constant_and_error(constant, error, learned, standard_error, exact):
+    """c by stage beside the exact log Z, and c − log Z in a band of twice its standard error."""
+    constant.plot(learned, **LEARNED, marker="", label="learned, $c$")
+    constant.plot(exact, **EXACT, marker="", label=r"exact, $\log Z$")
+    constant.set(ylabel=r"$\log Z$ (nats)", title="the constant, telescoped")
+    constant.legend()
     band = {"color": SKY, "alpha": 0.4, "linewidth": 0, "label": "± 2 standard errors"}
-    axes.fill_between(stage, -2 * standard_error, 2 * standard_error, **band)
-    axes.plot(stage, residual, **LEARNED, marker="")
-    axes.axhline(0, **EXACT)
-    axes.set(ylabel="learned − exact (nats)")
-    axes.set_title(f"its error; at the end {signed(residual[-1])} ± {standard_error[-1]:.3f}")
-    axes.legend(loc="lower left")
+    error.fill_between(range(len(learned)), -2 * standard_error, 2 * standard_error, **band)
+    error.plot(learned - exact, **LEARNED, marker="")
+    error.axhline(0, **EXACT)
+    at_the_end = f"{signed(learned[-1] - exact[-1])} ± {standard_error[-1]:.3f}"
+    error.set(ylabel="learned − exact (nats)", title=f"its error; at the end {at_the_end}")
+    error.legend(loc="lower left")
+
+
+def _classifier(axes, spread, overlap):
+    stage = np.arange(1, len(overlap) + 1)
+    axes.plot(stage, overlap, color=BLUE, linestyle="-", marker="")
+    axes.set(ylabel="overlap, solid (1: undecided)", ylim=(0, 1.05), title="the classifier of each stage")
+    twin = axes.twinx()
+    twin.spines["right"].set_visible(True)
+    twin.plot(stage, spread, color=VERMILION, linestyle="--", marker="")
+    twin.set(ylabel="spread of $G$, dashed (nats)", ylim=(0, 1.1 * spread.max()))
+
+
+def _held_out(axes, held_out, ceiling):
+    axes.plot(held_out, **LEARNED, marker="", label="test images")
+    axes.axhline(ceiling, **CEILING, label="maximum likelihood")
+    axes.set(ylabel="nats per test image", title=f"held out; at the end {below(ceiling - held_out[-1])} the ceiling")
+    axes.legend(loc="lower right")

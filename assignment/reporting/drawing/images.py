@@ -1,7 +1,5 @@
 """Figures of images: samples beside data, Λ's weights, covariances."""
 
-from __future__ import annotations
-
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -19,28 +17,33 @@ _OWN_SCALE = 1.8
 def samples(data: np.ndarray, drawn: np.ndarray) -> Figure:
     """Training images [S, H, W] beside samples [S, H, W], in one grey scale unless the samples leave it."""
     rows, columns = mosaic_shape(16, data.shape)
-    height = style.panel_height((rows * data.shape[1], columns * data.shape[2]), 2.6)
-    figure = style.new_figure(height + 0.35)
+    figure = style.new_figure(style.panel_height((rows * data.shape[1], columns * data.shape[2]), 2.6) + 0.35)
     panels = figure.subplots(1, 2)
     limits = grey_limits(data)
-    own = sample_limits(drawn, limits)
-    words = ("training images, with noise", "samples of the fit" + own_scale(own, limits))
-    pictures = []
-    for axes, images, scale, name in zip(panels, (data, drawn), (limits, own), words, strict=True):
-        pictures.append(grey(axes, mosaic(images, rows, columns), scale))
-        axes.set_title(name)
-    shared = {"fraction": 0.025, "pad": 0.01, "extend": "both"}
-    if own is limits:
-        figure.colorbar(pictures[0], ax=panels, label="pixel value", **shared)
-    else:
-        for axes, picture in zip(panels, pictures, strict=True):
-            figure.colorbar(picture, ax=axes, **shared)
+    own, words = sample_scale(drawn, limits)
+    pictures = [
+        grey(panels[0], mosaic(data, rows, columns), limits, "training images, with noise"),
+        grey(panels[1], mosaic(drawn, rows, columns), own, f"samples of the fit{words and ', '}{words}"),
+    ]
+    for picture, beside in zip(pictures, panels, strict=True) if words else [(pictures[0], panels)]:
+        figure.colorbar(picture, ax=beside, label="pixel value", fraction=0.025, pad=0.01, extend="both")
     return figure
 
 
-def grey(axes: Axes, image: np.ndarray, limits: np.ndarray) -> AxesImage:
+@style.style()
+def stage_samples(drawn: np.ndarray, at: np.ndarray, data: np.ndarray) -> Figure:
+    """Samples [n, H, W] of the model at stages `at` [n], in a row, and the first of the training images `data`."""
+    figure = style.new_figure(style.panel_height(data.shape, style.WIDTH / (len(at) + 1)) + 0.3)
+    words = [*(f"stage {int(stage)}" for stage in at), "training image"]
+    for axes, picture, name in zip(figure.subplots(1, len(words)), [*drawn, data[0]], words, strict=True):
+        grey(axes, picture, grey_limits(data), name)
+    return figure
+
+
+def grey(axes: Axes, image: np.ndarray, limits: np.ndarray, title: str = "") -> AxesImage:
     """Draws an image in a grey scale, without ticks and frame."""
     style.hide_axes(axes)
+    axes.set_title(title)
     return axes.imshow(image, cmap=style.INK, vmin=limits[0], vmax=limits[1])
 
 
@@ -49,15 +52,12 @@ def grey_limits(images: np.ndarray) -> np.ndarray:
     return np.quantile(images, [0.001, 0.999])
 
 
-def sample_limits(drawn: np.ndarray, limits: np.ndarray) -> np.ndarray:
-    """The data's grey scale, `limits`, or one of their own for samples that leave it."""
+def sample_scale(drawn: np.ndarray, limits: np.ndarray) -> tuple[np.ndarray, str]:
+    """The data's grey scale `limits` and "", or for samples that leave it one of their own, and words for its size."""
     own = grey_limits(drawn)
-    return own if np.ptp(own) > _OWN_SCALE * np.ptp(limits) else limits
-
-
-def own_scale(own: np.ndarray, limits: np.ndarray) -> str:
-    """Words for samples with a grey scale of their own; "" for those in that of the data."""
-    return "" if own is limits else f", scale × {rough(np.ptp(own) / np.ptp(limits))}"
+    if np.ptp(own) <= _OWN_SCALE * np.ptp(limits):
+        return limits, ""
+    return own, f"scale × {rough(np.ptp(own) / np.ptp(limits))}"
 
 
 def mosaic_shape(count: int, shape: tuple[int, ...]) -> tuple[int, int]:
@@ -83,20 +83,17 @@ def weights(diagonal: np.ndarray, couplings: np.ndarray) -> Figure:
     Args:
       diagonal, couplings: shared: [], [K]; per-edge: [H, W], [K, H, W].
     """
-    directions = offsets(2 * len(couplings))
-    return (_weight_maps if np.ndim(diagonal) else _stencil)(diagonal, couplings, directions)
-
-
-def _stencil(diagonal, couplings, directions):
+    edges = dict(zip(offsets(2 * len(couplings)), couplings, strict=True))
+    if np.ndim(diagonal):
+        return _weight_maps(diagonal, edges)
     figure = style.new_figure(2.4)
     left, right = figure.subplots(1, 2)
-    edges = dict(zip(directions, couplings, strict=True))
-    _stencil_grid(figure, left, diagonal, edges)
+    _stencil(figure, left, diagonal, edges)
     _symbol(figure, right, diagonal, edges)
     return figure
 
 
-def _stencil_grid(figure, axes, diagonal, edges):
+def _stencil(figure, axes, diagonal, edges):
     grid = np.zeros((3, 3))
     grid[1, 1] = diagonal
     for (down, right), value in edges.items():
@@ -119,36 +116,31 @@ def _symbol(figure, axes, diagonal, edges):
     waves = [2 * value * np.cos(down * rows + right * columns) for (down, right), value in edges.items()]
     symbol = diagonal + np.sum(waves, axis=0)
     picture = axes.imshow(symbol, cmap=style.UNSIGNED, extent=(-np.pi, np.pi, np.pi, -np.pi))
+    title = "its eigenvalues by frequency"
     if symbol.min() < 0:
         axes.contour(frequency, frequency, symbol, [0], colors="white", linewidths=0.8)
-    axes.set_title("its eigenvalues by frequency" + ("; white: 0" if symbol.min() < 0 else ""))
-    axes.set(xlabel="radians per column", ylabel="radians per row")
-    ticks = [-np.pi, 0, np.pi], [r"$-\pi$", "0", r"$\pi$"]
-    axes.set_xticks(*ticks)
-    axes.set_yticks(*ticks)
+        title += "; white: 0"
+    axes.set(xlabel="radians per column", ylabel="radians per row", title=title)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_ticks([-np.pi, 0, np.pi], [r"$-\pi$", "0", r"$\pi$"])
     figure.colorbar(picture, ax=axes, label="eigenvalue")
 
 
-def _weight_maps(diagonal, couplings, directions):
-    rows = 1 if len(directions) == 2 else 2
+def _weight_maps(diagonal, edges):
+    rows = 1 if len(edges) == 2 else 2
     figure = style.new_figure(rows * (style.panel_height(diagonal.shape, 1.5) + 0.55))
     panels = list(figure.subplots(rows, 3).flat)
-    _weight_map(figure, panels[0], diagonal, None, r"diagonal, $\Lambda_{ii}$")
-    limit = np.quantile(abs(couplings), 0.995) or 1.0
-    for axes, offset, values in zip(panels[1:], directions, couplings, strict=False):
+    style.map_axes(panels[0], r"diagonal, $\Lambda_{ii}$")
+    figure.colorbar(panels[0].imshow(diagonal, cmap=style.UNSIGNED), ax=panels[0], fraction=0.046)
+    limit = np.quantile(abs(np.array(list(edges.values()))), 0.995) or 1.0
+    for axes, (offset, values) in zip(panels[1:], edges.items(), strict=False):
         inside = np.full(values.shape, np.nan)
         inside[edge_ends(offset)[0]] = values[edge_ends(offset)[0]]
-        _weight_map(figure, axes, inside, limit, f"edges {DIRECTIONS[offset]} (dashed: < 0)")
-    for axes in panels[1 + len(directions) :]:
+        picture = style.signed_map(axes, inside, limit, f"edges {DIRECTIONS[offset]} (dashed: < 0)")
+        figure.colorbar(picture, ax=axes, fraction=0.046, extend="both")
+    for axes in panels[1 + len(edges) :]:
         axes.set_visible(False)
     return figure
-
-
-def _weight_map(figure, axes, values, limit, words):
-    picture = axes.imshow(values, cmap=style.UNSIGNED) if limit is None else style.signed_map(axes, values, limit)
-    axes.set_title(words)
-    style.map_axes(axes)
-    figure.colorbar(picture, ax=axes, fraction=0.046, extend="neither" if limit is None else "both")
 
 
 @style.style()
@@ -160,10 +152,8 @@ def covariance(pixel: np.ndarray, fitted: np.ndarray, empirical: np.ndarray) -> 
     limit = np.max(np.abs([fitted, empirical]))
     fields = {"of the fit": fitted, "of the training images": empirical, "fit − images": fitted - empirical}
     for axes, (words, field) in zip(panels, fields.items(), strict=True):
-        picture = style.signed_map(axes, field, limit)
+        picture = style.signed_map(axes, field, limit, words)
         axes.plot(column, row, marker="+", color="black", markersize=6, linestyle="none")
-        axes.set_title(words)
-        style.map_axes(axes)
-        axes.label_outer()
+        axes.label_outer(remove_inner_ticks=True)
     figure.colorbar(picture, ax=panels, fraction=0.02, pad=0.01, label="covariance; dashed: < 0")
     return figure

@@ -1,11 +1,8 @@
 """One look for all figures: readable in print, without colour, and the same bytes every time."""
 
-from __future__ import annotations
-
 import contextlib
 import io
 import logging
-from collections.abc import Iterator
 from pathlib import Path
 
 import matplotlib.style
@@ -19,9 +16,8 @@ from matplotlib.ticker import MaxNLocator
 from assignment.results import write_whole
 
 WIDTH = 6.3  # inches: the text width of the report
-BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, VERMILION, PURPLE = (
-    "#000000 #E69F00 #56B4E9 #009E73 #F0E442 #0072B2 #D55E00 #CC79A7".split()
-)  # Okabe & Ito's palette
+# Okabe & Ito's palette.
+BLACK, ORANGE, SKY, GREEN, BLUE, VERMILION, PURPLE = "#000000 #E69F00 #56B4E9 #009E73 #0072B2 #D55E00 #CC79A7".split()
 LINES = cycler(color=[BLUE, VERMILION, GREEN, ORANGE, PURPLE, BLACK]) + cycler(
     linestyle=["-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2))], marker=["o", "s", "^", "D", "v", "x"]
 )
@@ -31,6 +27,8 @@ CEILING = {"color": VERMILION, "linestyle": (0, (6, 2)), "linewidth": 1.0}
 SIGNED = "PuOr_r"
 UNSIGNED = "cividis"
 INK = "gray_r"  # digits dark on white paper
+# It warns of the dates within matplotlib's own fonts.
+logging.getLogger("fontTools.ttLib.tables._h_e_a_d").setLevel(logging.ERROR)
 
 _RULES = {
     "font.family": "STIXGeneral",  # goes with LaTeX text, and embeds six times faster than the default
@@ -59,17 +57,9 @@ _RULES = {
 }
 
 
-@contextlib.contextmanager
-def style() -> Iterator[None]:
+def style() -> contextlib.AbstractContextManager[None]:
     """A context, or a decorator, in which figures have this package's look, whatever the user's own settings are."""
-    fonts = logging.getLogger("fontTools")
-    level = fonts.level
-    fonts.setLevel(logging.ERROR)  # it warns of the dates within matplotlib's own fonts
-    try:
-        with matplotlib.style.context(["default", _RULES]):
-            yield
-    finally:
-        fonts.setLevel(level)
+    return matplotlib.style.context(["default", _RULES])
 
 
 class Picture(Figure):
@@ -92,11 +82,12 @@ def panel_height(shape: tuple[int, ...], width: float) -> float:
     return float(np.clip(width * shape[-2] / shape[-1], 0.25, 1.6 * width))
 
 
-def signed_map(axes: Axes, field: np.ndarray, limit: float) -> AxesImage:
+def signed_map(axes: Axes, field: np.ndarray, limit: float, title: str) -> AxesImage:
     """An image in two colours about zero, with lines at a quarter of the scale: solid above zero, dashed below.
 
     The lines tell the signs apart where there is no colour.
     """
+    map_axes(axes, title)
     picture = axes.imshow(field, cmap=SIGNED, vmin=-limit, vmax=limit)
     for level, line in ((-limit / 4, "--"), (limit / 4, "-")):
         if min(field.shape) > 1 and np.nanmin(field) < level < np.nanmax(field):
@@ -104,9 +95,9 @@ def signed_map(axes: Axes, field: np.ndarray, limit: float) -> AxesImage:
     return picture
 
 
-def map_axes(axes: Axes) -> None:
+def map_axes(axes: Axes, title: str) -> None:
     """Axes of an image whose rows and columns matter: labelled, without a frame."""
-    axes.set(xlabel="column", ylabel="row")
+    axes.set(xlabel="column", ylabel="row", title=title)
     axes.spines[:].set_visible(False)
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_locator(MaxNLocator(nbins=4, integer=True))
@@ -119,6 +110,7 @@ def hide_axes(axes: Axes) -> None:
     axes.spines[:].set_visible(False)
 
 
+@style()
 def save(figure: Figure, stem: str | Path, title: str | None = None) -> list[Path]:
     """Writes a figure as `stem`.pdf and `stem`.png, the latter with a title; returns the two paths.
 
