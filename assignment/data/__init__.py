@@ -2,6 +2,5 @@
 
 from assignment.data.images import Images, load_images, load_splits, prepare
 from assignment.data.preprocessing import preprocess
-from assignment.data.sources import SAMPLE
 
-__all__ = ["SAMPLE", "Images", "load_images", "load_splits", "prepare", "preprocess"]
+__all__ = ["Images", "load_images", "load_splits", "prepare", "preprocess"]

@@ -12,16 +12,17 @@ import shutil
 import struct
 import tempfile
 import zlib
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
-from assignment.data.raw import SPLITS, check_images
+from assignment.data.preprocessing import SPLITS, check_images
 from assignment.errors import UserError
 
 _TYPES = {0x08: "uint8", 0x09: "int8", 0x0B: "int16", 0x0C: "int32", 0x0D: "float32", 0x0E: "float64"}
-_GZIP = b"\x1f\x8b"
 _NAMES = {"train": "train", "test": "t10k|test"}
 _EXAMPLES = {"train": "train-images-idx3-ubyte", "test": "t10k-images-idx3-ubyte"}
 
@@ -39,22 +40,48 @@ def read_folder(folder: str | os.PathLike) -> dict[str, np.ndarray]:
     Raises:
       UserError: the folder or a file is missing, unreadable, damaged, or there are two for one split.
     """
-    folder = Path(folder).expanduser()
-    if not folder.is_dir():
+    folder = Path(os.path.expanduser(folder))
+    if not os.path.isdir(folder):
         raise UserError(f"the IDX folder {folder} does not exist; name a folder that holds IDX files of images")
     paths = [path for depth in ("*", "*/*", "*/*/*") for path in sorted(folder.glob(depth)) if path.is_file()]
-    return {s: _read_only_one([path for path in paths if _split_of(path) == s], s, folder) for s in SPLITS}
+    return {split: _read_only_one([path for path in paths if _holds(path, split)], split, folder) for split in SPLITS}
 
 
-def read(path: Path) -> np.ndarray:
+def _read_only_one(paths: list[Path], split: str, folder: Path) -> np.ndarray:
+    """The images of the one file there is; of several, if they hold the same."""
+    if not paths:
+        raise UserError(f"{folder} lacks the {split} images: an IDX file with a name such as {_EXAMPLES[split]}")
+    first, *others = map(_read, paths)
+    for path, other in zip(paths[1:], others, strict=True):
+        if not np.array_equal(first, other):
+            raise UserError(f"{paths[0]} and {path} both hold {split} images, and not the same; name the folder of one")
+    return first
+
+
+def _holds(path: Path, split: str) -> bool:
+    """Does a file hold the images of a split? Not if it holds labels, is hidden, or is of another kind."""
+    name = path.name.lower()
+    found = [split for split, words in _NAMES.items() if re.search(words, name)]
+    if found[:1] != [split] or "label" in name or name.startswith("."):
+        return False
+    if "image" in name:
+        return True
+    try:
+        with _unzipped(path) as file:
+            return bool(re.match(rb"\0\0[\x08-\x0e]\x03", file.read(4)))
+    except (OSError, EOFError, zlib.error):
+        return False
+
+
+def _read(path: Path) -> np.ndarray:
     """The images [N, H, W] of an IDX file, gzipped or not, as a memory map; of a temporary file if it is gzipped."""
     try:
-        with ExitStack() as stack:
-            file = stack.enter_context(open(path, "rb"))
-            if file.read(2) == _GZIP:
-                file = stack.enter_context(tempfile.TemporaryFile())
-                shutil.copyfileobj(stack.enter_context(gzip.open(path)), file)
-            file.seek(0)
+        with _unzipped(path) as content, tempfile.TemporaryFile() as copy:
+            file = content
+            if isinstance(content, gzip.GzipFile):
+                shutil.copyfileobj(content, copy)
+                file = copy
+                file.seek(0)
             start = file.read(4)
             zeros, code, rank = struct.unpack(">HBB", start + b"\0\0\x08\x01"[len(start) :])
             if zeros or code not in _TYPES:
@@ -64,7 +91,7 @@ def read(path: Path) -> np.ndarray:
             left = os.fstat(file.fileno()).st_size - file.tell()
             if len(shape) < rank or left < math.prod(shape) * np.dtype(_TYPES[code]).itemsize:
                 raise UserError(f"{path} is truncated: only {left:,} bytes for shape {shape}; get the file again")
-            check_images(np.broadcast_to(np.zeros([], _TYPES[code]), shape), path)
+            check_images(np.broadcast_to(np.zeros([], _TYPES[code]), shape[:4]), path)
             if left > math.prod(shape):
                 raise UserError(f"{path} is longer than its header says: {left:,} bytes for shape {shape}")
             return np.memmap(file, np.uint8, "r", file.tell(), shape)
@@ -74,31 +101,9 @@ def read(path: Path) -> np.ndarray:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from error
 
 
-def _split_of(path: Path) -> str | None:
-    """The split of which a file has the images; None for labels, hidden files and files of another kind."""
-    name = path.name.lower()
-    splits = [split for split, words in _NAMES.items() if re.search(words, name)]
-    if not splits or "label" in name or name.startswith(".") or not ("image" in name or _is_idx_of_images(path)):
-        return None
-    return splits[0]
-
-
-def _is_idx_of_images(path: Path) -> bool:
-    try:
-        with open(path, "rb") as file:
-            zipped = file.read(2) == _GZIP
-        with (gzip.open if zipped else open)(path, "rb") as file:
-            return bool(re.match(rb"\0\0[\x08-\x0e]\x03", file.read(4)))
-    except (OSError, EOFError, zlib.error):
-        return False
-
-
-def _read_only_one(paths: list[Path], split: str, folder: Path) -> np.ndarray:
-    """The images of the one file there is; of several, if they hold the same."""
-    if not paths:
-        raise UserError(f"{folder} lacks the {split} images: an IDX file with a name such as {_EXAMPLES[split]}")
-    first, *others = map(read, paths)
-    for path, other in zip(paths[1:], others, strict=True):
-        if not np.array_equal(first, other):
-            raise UserError(f"{paths[0]} and {path} both hold {split} images, and not the same; name the folder of one")
-    return first
+@contextmanager
+def _unzipped(path: Path) -> Iterator[BinaryIO]:
+    with open(path, "rb") as file:
+        zipped = file.read(2) == b"\x1f\x8b"
+    with (gzip.open if zipped else open)(path, "rb") as file:
+        yield file

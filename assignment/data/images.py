@@ -1,5 +1,6 @@
 """Preprocessed images: made once, kept in the data folder, and read there as memory maps."""
 
+import hashlib
 import os
 from dataclasses import dataclass
 from functools import partial
@@ -7,15 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
-from assignment.data.pictures import Own
-from assignment.data.preprocessing import centred, check_noise, check_splits, mean_image
-from assignment.data.raw import SPLITS, RawImages, sha256
-from assignment.data.sources import from_catalogue, from_user
+from assignment.data.catalogue import SAMPLE, from_catalogue
+from assignment.data.own import Own, own_images
+from assignment.data.preprocessing import SPLITS, RawImages, check_noise, check_splits, mean_image, noisy, sha256
 from assignment.data.store import data_folder, kept, write_npy
 from assignment.errors import UserError, did_you_mean
 from assignment.progress import say
 
-_LAYOUT = 2
+_LAYOUT = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,16 +95,14 @@ def load_splits(
     if not isinstance(name, str):
         raise TypeError(f"name must be a string, not {name!r}")
     check_noise(noise_std, seed)
-    own = Own(**own)
-    folder, noise = data_folder(data_dir), {"noise_std": float(noise_std), "seed": int(seed)}
-    if own.given:
-        raw = from_user(own, name, seed, lambda raw: (folder / _key(raw, noise)).exists())
-    else:
-        raw = from_catalogue(name, folder)
-    made = {"layout": _LAYOUT, "name": raw.name, "digest": raw.digest, "numpy": np.__version__} | noise
-    arrays, facts = kept(folder, _key(raw, noise), made, partial(_write, raw, folder, noise))
-    mean = np.array(arrays["mean"])
-    return tuple(Images(arrays[s], mean, raw.source, raw.name, facts[s], raw.fallback) for s in SPLITS)
+    noise_std, seed = float(noise_std), int(seed)
+    folder, own = data_folder(data_dir), Own(**own)
+    raw = own_images(own, name, seed) if own.given else from_catalogue(name, folder)
+    made = hashlib.sha256(repr([_LAYOUT, raw.digest, np.__version__]).encode()).hexdigest()
+    key = f"preprocessed/{raw.name}/std{noise_std}-seed{seed}-{made[:16]}"
+    arrays, facts = kept(folder, key, partial(_write, raw, folder / key, noise_std, seed))
+    mean, fallback = np.array(arrays["mean"]), raw.name == SAMPLE != name
+    return tuple(Images(arrays[split], mean, raw.source, raw.name, facts[split], fallback) for split in SPLITS)
 
 
 def prepare(name: str = "mnist", **options: object) -> str:
@@ -117,21 +115,17 @@ def prepare(name: str = "mnist", **options: object) -> str:
     )
 
 
-def _key(raw: RawImages, noise: dict) -> str:
-    return f"preprocessed/{raw.name}/std{noise['noise_std']}-seed{noise['seed']}-{raw.digest[:12]}"
-
-
-def _write(raw: RawImages, data_dir: Path, noise: dict, folder: Path) -> dict:
+def _write(raw: RawImages, place: Path, noise_std: float, seed: int, folder: Path) -> dict:
     """Writes mean.npy, train.npy and test.npy to `folder`; returns the SHA-256 of the 8-bit images of each split."""
     scratch = folder.parent / "raw"
     scratch.mkdir()
     arrays = raw.open(scratch)
-    check_splits(arrays, least=2)
+    check_splits(arrays)
     megabytes = 4 * sum(array.size for array in arrays.values()) / 1e6
-    say(f"writing the preprocessed images of {raw.name} (once, {megabytes:,.0f} MB) to {data_dir / _key(raw, noise)} …")
-    mean = mean_image(arrays["train"], **noise)
+    say(f"writing the preprocessed images of {raw.name} (once, {megabytes:,.0f} MB) to {place} …")
+    mean = mean_image(arrays["train"], noise_std, seed)
     np.save(folder / "mean.npy", mean)
     for split in SPLITS:
-        chunks = centred(arrays[split], split, mean, **noise)
+        chunks = (chunk - mean for chunk in noisy(arrays[split], split, noise_std, seed))
         write_npy(folder / f"{split}.npy", arrays[split].shape, np.float32, chunks)
     return {split: sha256(arrays[split]) for split in SPLITS}

@@ -3,16 +3,85 @@
 Images come and go in chunks, so that a split may be larger than memory. The noise does not depend on the chunks.
 """
 
+import hashlib
+import mmap
 import numbers
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
-from assignment.data.raw import SPLITS, check_images, chunks_of
+from assignment.checks import whole
 from assignment.errors import UserError
 
+SPLITS = ("train", "test")
+_CHUNK_BYTES = 2**22
 # Far beyond any use, and far from where float32 overflows.
 _NOISE_LIMIT = 1e6
+
+
+@dataclass(frozen=True, eq=False)
+class RawImages:
+    """Both splits of a data set.
+
+    Attributes:
+      name: what results call it.
+      source: where the bytes came from, in words.
+      digest: SHA-256 of all that decides the pixels.
+      open: function from an empty folder, which it may write to, to {"train": [N, H, W] uint8, "test": the same}.
+    """
+
+    name: str
+    source: str
+    digest: str
+    open: Callable[[Path], dict[str, np.ndarray]]
+
+
+def raw_images(name: str, source: str, arrays: dict[str, np.ndarray]) -> RawImages:
+    """Both splits of a data set that are there as arrays."""
+    facts = [(arrays[split].shape, sha256(arrays[split])) for split in SPLITS]
+    return RawImages(name, source, hashlib.sha256(repr(facts).encode()).hexdigest(), lambda _: arrays)
+
+
+def chunks_of(images: np.ndarray) -> Iterator[np.ndarray]:
+    """An array [N, H, W] in pieces that take 4 MiB as float32, if not one image alone; see `give_back`."""
+    length = max(1, _CHUNK_BYTES // (4 * images.shape[1] * images.shape[2]))
+    for start in range(0, len(images), length):
+        yield images[start : start + length]
+        give_back(images)
+
+
+def give_back(images: np.ndarray) -> None:
+    """Lets go of what was read of a memory map, so that the process does not grow with it."""
+    base = images
+    while isinstance(base, np.ndarray):
+        base = base.base
+    if isinstance(base, mmap.mmap):
+        base.madvise(mmap.MADV_DONTNEED)
+
+
+def check_images(images: np.ndarray, what: str) -> None:
+    """Raises UserError unless `images` is a uint8 array [N, H, W], N > 0, H and W at least 2."""
+    if not isinstance(images, np.ndarray):
+        raise UserError(f"{what} is a {type(images).__name__}; a NumPy array of 8-bit images [N, H, W] is needed")
+    if images.dtype != np.uint8:
+        raise UserError(f"{what} holds {images.dtype.name} pixels; 8-bit pixels (uint8, 0 to 255) are needed")
+    if images.ndim != 3:
+        raise UserError(f"{what} has shape {images.shape}; [N, H, W] is needed: single-channel images of one size")
+    if images.size == 0:
+        raise UserError(f"{what} is empty (shape {images.shape}); at least one image is needed")
+    if min(images.shape[1:]) < 2:
+        height, width = images.shape[1:]
+        raise UserError(f"{what} holds images of {height}×{width} pixels; 2×2 is the smallest size")
+
+
+def sha256(images: np.ndarray) -> str:
+    """SHA-256 of the images' bytes in order, as hexadecimal digits."""
+    digest = hashlib.sha256()
+    for chunk in chunks_of(images):
+        digest.update(np.ascontiguousarray(chunk))
+    return digest.hexdigest()
 
 
 def preprocess(
@@ -32,52 +101,45 @@ def preprocess(
       UserError: arrays of a wrong type or shape, an empty split, noise out of range.
     """
     check_noise(noise_std, seed)
-    raw = {"train": train, "test": test}
-    check_splits(raw)
+    splits = {"train": train, "test": test}
+    check_splits(splits)
     mean = mean_image(train, noise_std, seed)
-    train, test = (np.concatenate(list(centred(raw[split], split, mean, noise_std, seed))) for split in SPLITS)
-    return train, test, mean
-
-
-def mean_image(train: np.ndarray, noise_std: float, seed: int) -> np.ndarray:
-    """The mean [H, W] float32 of the noisy training images."""
-    total = np.zeros(train.shape[1:])
-    for chunk in _noisy(train, "train", noise_std, seed):
-        total += chunk.sum(axis=0, dtype=np.float64)
-    return (total / len(train)).astype(np.float32)
-
-
-def centred(images: np.ndarray, split: str, mean: np.ndarray, noise_std: float, seed: int) -> Iterator[np.ndarray]:
-    """The noisy images of a split minus the mean image, in chunks [≤ m, H, W] float32."""
-    return (chunk - mean for chunk in _noisy(images, split, noise_std, seed))
-
-
-def check_splits(arrays: dict[str, np.ndarray], least: int = 1) -> None:
-    """Raises UserError unless both splits are 8-bit images of one size, at least `least` pixels each way."""
     for split in SPLITS:
-        check_images(arrays[split], split, least)
-    sizes = [arrays[split].shape[1:] for split in SPLITS]
-    if sizes[0] != sizes[1]:
-        raise UserError(f"train has images of shape {sizes[0]}, test of {sizes[1]}; they must be the same")
+        splits[split] = np.concatenate([chunk - mean for chunk in noisy(splits[split], split, noise_std, seed)])
+    return splits["train"], splits["test"], mean
 
 
-def check_noise(noise_std: float, seed: int) -> None:
-    """Raises UserError or TypeError unless these are a standard deviation and a seed."""
-    if not isinstance(noise_std, numbers.Real):
-        raise TypeError(f"noise_std must be a number, not {noise_std!r}")
-    if not 0 <= noise_std < _NOISE_LIMIT:
-        raise UserError(f"noise_std must be at least 0 and below {_NOISE_LIMIT:g}, not {noise_std}")
-    if not isinstance(seed, numbers.Integral):
-        raise TypeError(f"seed must be an integer, not {seed!r}")
-    if seed < 0:
-        raise UserError(f"seed must be zero or more, not {seed}")
-
-
-def _noisy(images: np.ndarray, split: str, noise_std: float, seed: int) -> Iterator[np.ndarray]:
-    """Pixels in [0, 1] plus noise."""
+def noisy(images: np.ndarray, split: str, noise_std: float, seed: int) -> Iterator[np.ndarray]:
+    """The images of a split in chunks [≤ m, H, W] float32: pixels in [0, 1] plus noise."""
     generator = np.random.default_rng(np.random.SeedSequence(seed).spawn(2)[SPLITS.index(split)])
     for chunk in chunks_of(images):
         pixels = generator.standard_normal(chunk.shape, dtype=np.float32)
         pixels *= noise_std
         pixels += chunk / np.float32(255)
         yield pixels
+
+
+def mean_image(train: np.ndarray, noise_std: float, seed: int) -> np.ndarray:
+    """The mean [H, W] float32 of the noisy training images."""
+    total = np.zeros(train.shape[1:])
+    for chunk in noisy(train, "train", noise_std, seed):
+        total += chunk.sum(axis=0, dtype=np.float64)
+    return (total / len(train)).astype(np.float32)
+
+
+def check_splits(arrays: dict[str, np.ndarray]) -> None:
+    """Raises UserError unless both splits are 8-bit images of one size."""
+    for split in SPLITS:
+        check_images(arrays[split], split)
+    sizes = [arrays[split].shape[1:] for split in SPLITS]
+    if sizes[0] != sizes[1]:
+        raise UserError(f"train has images of shape {sizes[0]}, test of {sizes[1]}; they must be the same")
+
+
+def check_noise(noise_std: float, seed: int) -> None:
+    """Raises ValueError or TypeError unless these are a standard deviation and a seed."""
+    if not isinstance(noise_std, numbers.Real):
+        raise TypeError(f"noise_std must be a number, not {noise_std!r}")
+    if not 0 <= noise_std < _NOISE_LIMIT:
+        raise UserError(f"noise_std must be at least 0 and below {_NOISE_LIMIT:g}, not {noise_std}")
+    whole("seed", seed)
