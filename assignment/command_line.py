@@ -57,14 +57,15 @@ def _complain(error: object, status: int) -> int:
 
 
 def _print_whatever_the_encoding() -> None:
-    codecs.register_error("plain", lambda error: (_plain(error.object[error.start : error.end]), error.end))
+    codecs.register_error("plain", _plain)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="plain")
 
 
-def _plain(text: str) -> str:
-    return "".join(_PLAIN.get(letter, "?") for letter in text)
+def _plain(error: UnicodeEncodeError) -> tuple[str, int]:
+    letters = error.object[error.start : error.end]
+    return "".join(_PLAIN.get(letter, "?") for letter in letters), error.end
 
 
 def _prepare_surroundings() -> None:
@@ -104,7 +105,7 @@ def parser() -> argparse.ArgumentParser:
     )
     parts = top.add_subparsers(dest="part", required=True, metavar="PART")
     for name, words in PARTS.items():
-        part = parts.add_parser(name, help=words, description=words[0].upper() + words[1:] + ".", formatter_class=_Help)
+        part = parts.add_parser(name, help=words, description=words[0].upper() + words[1:] + ".")
         for option in fields(Settings):
             if name in option.metadata["parts"]:
                 flag = f"--{option.name.replace('_', '-')}"
@@ -129,10 +130,3 @@ class _Parser(argparse.ArgumentParser):
         if action.choices is not None and value not in action.choices:
             words = f"must be one of {', '.join(map(str, action.choices))}, not {value!r}"
             raise argparse.ArgumentError(action, words + did_you_mean(value, action.choices))
-
-
-class _Help(argparse.ArgumentDefaultsHelpFormatter):
-    """Defaults in the help, but none that is None."""
-
-    def _get_help_string(self, action):
-        return action.help if action.default in (None, False) else super()._get_help_string(action)

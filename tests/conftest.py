@@ -8,21 +8,14 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # The tests run in two proce
 
 import numpy as np
 import pytest
+from small_parts import without_progress
 
 
 def pytest_configure(config):
     config.addinivalue_line("filterwarnings", "error")
     # The libraries' own.
-    for module in (
-        "tensorflow",
-        "tensorflow_probability",
-        "tf_keras",
-        "tensorflow_datasets",
-        "google",
-        "keras",
-        "flatbuffers",
-        "gast",
-    ):
+    theirs = "tensorflow tensorflow_probability tf_keras tensorflow_datasets google keras flatbuffers gast"
+    for module in theirs.split():
         config.addinivalue_line("filterwarnings", f"ignore::DeprecationWarning:{module}")
 
 
@@ -47,3 +40,23 @@ def random_layer(connectivity, weights, height, width, seed=0, dtype="float64"):
 def layer(request):
     """Every kind of stencil, float64, on 5 × 4 pixels."""
     return random_layer(*request.param, 5, 4)
+
+
+@pytest.fixture
+def run_here(capsys, monkeypatch):
+    """`small_parts.run`, but in this process: a function of what is typed after `python -m assignment`."""
+    import tensorflow as tf
+
+    from assignment.command_line import main
+
+    monkeypatch.setattr(tf.config.experimental, "enable_op_determinism", lambda: None)  # It could not be undone.
+
+    def run(*arguments):
+        try:
+            status = main([*map(str, arguments)])
+        except SystemExit as stop:
+            status = stop.code
+        printed, said = capsys.readouterr()
+        return status, printed, without_progress(said)
+
+    return run

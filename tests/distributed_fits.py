@@ -1,8 +1,10 @@
-"""What the replicas of tests/test_distribution.py run: `python distributed_fits.py mirrored|multiworker`."""
+"""Fits of tests/test_distribution.py: `python distributed_fits.py FOLDER ADDRESS ADDRESS` makes them by replicas."""
 
 import json
+import multiprocessing
 import os
 import sys
+from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
@@ -48,24 +50,38 @@ def fits(strategy, names=ALL):
     return found
 
 
-def main(name):
-    if name == "mirrored":
-        processor = tf.config.list_physical_devices("CPU")[0]
-        tf.config.set_logical_device_configuration(processor, [tf.config.LogicalDeviceConfiguration()] * 2)
-        strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
-    else:
-        strategy = make_strategy(name)
-    names = ("telescoped", "score") if name == "multiworker" else ALL
-    print(json.dumps(fits(strategy, names)), flush=True)
-    if name == "mirrored":
-        return
-    if json.loads(os.environ["TF_CONFIG"])["task"]["index"]:
-        os._exit(9)  # As if killed, while the other goes on.
+def mirrored(folder):
+    """Both replicas are in one process."""
+    processor = tf.config.list_physical_devices("CPU")[0]
+    tf.config.set_logical_device_configuration(processor, [tf.config.LogicalDeviceConfiguration()] * 2)
+    found = fits(tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]))
+    (folder / "mirrored").write_text(json.dumps(found))
+
+
+def worker(folder, index, addresses):
+    """One of two workers; the second one dies while the first fits once more."""
+    task = {"type": "worker", "index": index}
+    os.environ["TF_CONFIG"] = json.dumps({"cluster": {"worker": addresses}, "task": task})
+    strategy, names = make_strategy("multiworker"), ("telescoped", "score")
+    (folder / str(index)).write_text(json.dumps(fits(strategy, names)))
+    if index:
+        os._exit(9)  # As if killed.
     try:
         fits(strategy, names)
     except UserError as error:
-        print(error)
+        (folder / "complaint").write_text(str(error))
+
+
+def main(folder, *addresses):
+    """Forks after TensorFlow was imported, and before it is used."""
+    fork = multiprocessing.get_context("fork").Process
+    processes = [fork(target=mirrored, args=(folder,))]
+    processes += [fork(target=worker, args=(folder, index, addresses)) for index in (0, 1)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(Path(sys.argv[1]), *sys.argv[2:])

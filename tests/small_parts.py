@@ -22,24 +22,18 @@ def small(folder):
     return ["--images", folder / "small.npz", "--data-dir", folder / "data", "--output", folder / "out"]
 
 
-def start(*arguments, python=("-m", "assignment"), environment=None):
+def start(*arguments, environment=None):
     """`python -m assignment` with arguments, as a process whose output is piped."""
-    everything = {**os.environ, "ASSIGNMENT_OFFLINE": "1", **(environment or {})}
-    command = [sys.executable, *python, *map(str, arguments)]
+    command = [sys.executable, "-m", "assignment", *map(str, arguments)]
     # Tests that run in the background may have inherited that Ctrl-C is ignored.
     heed = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    everything = os.environ | (environment or {})
     return subprocess.Popen(command, cwd=ROOT, env=everything, stdout=-1, stderr=-1, preexec_fn=heed)
 
 
-def ended(process):
-    """(exit status, what it printed, the lines that it said on stderr but for its progress)."""
-    printed, said = (text.decode() for text in process.communicate(timeout=300))
-    return process.returncode, printed, [line for line in said.splitlines() if ": step " not in line]
-
-
-def run(*arguments, **options):
-    """What `ended` says of `start`."""
-    return ended(start(*arguments, **options))
+def without_progress(said):
+    """The lines of a text but for those of a fit's progress."""
+    return [line for line in said.splitlines() if ": step " not in line]
 
 
 def results(output):

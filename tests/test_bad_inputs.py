@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tensorflow as tf
 import tensorflow_probability as tfp
 
 from assignment import (
@@ -25,7 +24,6 @@ from assignment import (
     fit_telescoped_nce,
     load_images,
 )
-from assignment.command_line import main
 from assignment.fits.bridges import bridge, log_partition_from_diagonal
 from assignment.fits.conditional_nce import scan_epsilon
 from assignment.objectives.conditional_nce import isotropic_noise
@@ -71,164 +69,130 @@ def with_pixel(value):
     return images
 
 
-# The call, its error, and words of the message.
-PYTHON = {
+# What raises a ValueError, and words of its message.
+VALUES = {
     # The layer.
-    "six neighbours": (lambda: StencilPrecision(6), ValueError, "connectivity must be one of 4, 8, not 6"),
-    "neighbours as text": (lambda: StencilPrecision("4"), ValueError, "connectivity must be one of 4, 8, not '4'"),
-    "mistyped weights": (lambda: StencilPrecision(4, "per-edge"), ValueError, "'per-edge'; did you mean 'per_edge'?"),
-    "integer layer": (lambda: layer(dtype="int32"), TypeError, "dtype must be float32 or float64, not int32"),
-    "half precision": (lambda: layer(dtype="float16"), TypeError, "dtype must be float32 or float64, not float16"),
-    "unknown height": (lambda: StencilPrecision().build((None, None, 4)), ValueError, "not (None, None, 4)"),
-    "negative height": (lambda: StencilPrecision().build((-5, 4)), ValueError, "input_shape must be"),
-    "unbuilt, used": (lambda: StencilPrecision().to_dense(), ValueError, "must be built first"),
-    "Λx of another size": (lambda: layer()(X[:, :4]), ValueError, "x must be images [..., 5, 4], not of shape (40, 4"),
-    "xᵀΛx of another size": (lambda: layer().quadratic_form(X[:, :4]), ValueError, "x must be images [..., 5, 4]"),
-    "xᵀΛx of 8-bit pixels": (lambda: layer().quadratic_moments(EIGHT_BIT), TypeError, "not uint8"),
-    "xᵀΛx of a list": (
-        lambda: layer().quadratic_form(X.tolist()),
-        TypeError,
-        "x must hold floating-point numbers, not a list",
-    ),
-    "indefinite Λ": (lambda: layer().assign(1.0, [2.0, 2.0]), ValueError, "Λ must be positive definite"),
-    "infinite coupling": (lambda: layer().assign(1.0, [INF, 0.0]), ValueError, "couplings must be finite"),
-    "diagonal as text": (lambda: layer().assign("one", [0.0, 0.0]), TypeError, "diagonal must hold real numbers"),
-    "complex coupling": (lambda: layer().assign(1.0, [1j, 0.0]), TypeError, "couplings must hold real numbers, not co"),
-    "ragged couplings": (lambda: layer().assign(1.0, [[1.0], 0.0]), ValueError, "couplings must be an array of shape"),
-    "two weights": (lambda: layer().assign_theta([1.0, 0.0]), ValueError, "theta must have shape (3,), not (2,)"),
-    "NaN weight": (lambda: layer().assign_theta([1.0, NAN, 0.0]), ValueError, "theta must be finite"),
-    "weight beyond float32": (lambda: layer().assign_theta([1e300, 0.0, 0.0]), ValueError, "infinite in float32"),
-    "zero Λ": (lambda: layer().assign_theta([0.0, 0.0, 0.0]), ValueError, "Λ must be positive definite"),
+    "six neighbours": (lambda: StencilPrecision(6), "connectivity must be one of 4, 8, not 6"),
+    "neighbours as text": (lambda: StencilPrecision("4"), "connectivity must be one of 4, 8, not '4'"),
+    "mistyped weights": (lambda: StencilPrecision(4, "per-edge"), "'per-edge'; did you mean 'per_edge'?"),
+    "unknown height": (lambda: StencilPrecision().build((None, None, 4)), "not (None, None, 4)"),
+    "negative height": (lambda: StencilPrecision().build((-5, 4)), "input_shape must be"),
+    "unbuilt, used": (lambda: StencilPrecision().to_dense(), "must be built first"),
+    "Λx of another size": (lambda: layer()(X[:, :4]), "x must be images [..., 5, 4], not of shape (40, 4"),
+    "xᵀΛx of another size": (lambda: layer().quadratic_form(X[:, :4]), "x must be images [..., 5, 4]"),
+    "indefinite Λ": (lambda: layer().assign(1.0, [2.0, 2.0]), "Λ must be positive definite"),
+    "infinite coupling": (lambda: layer().assign(1.0, [INF, 0.0]), "couplings must be finite"),
+    "ragged couplings": (lambda: layer().assign(1.0, [[1.0], 0.0]), "couplings must be an array of shape"),
+    "two weights": (lambda: layer().assign_theta([1.0, 0.0]), "theta must have shape (3,), not (2,)"),
+    "NaN weight": (lambda: layer().assign_theta([1.0, NAN, 0.0]), "theta must be finite"),
+    "weight beyond float32": (lambda: layer().assign_theta([1e300, 0.0, 0.0]), "infinite in float32"),
+    "zero Λ": (lambda: layer().assign_theta([0.0, 0.0, 0.0]), "Λ must be positive definite"),
     # The distribution.
-    "dense precision": (lambda: LatticeGaussian(np.eye(20)), TypeError, "not a ndarray"),
-    "unbuilt precision": (lambda: LatticeGaussian(StencilPrecision()), ValueError, "precision must be built first"),
-    "mean of another size": (lambda: LatticeGaussian(layer(), mean=np.zeros((4, 4))), ValueError, "mean must be image"),
-    "NaN mean": (lambda: LatticeGaussian(layer(), mean=X[0] * NAN), ValueError, "mean must be finite"),
-    "complex mean": (lambda: LatticeGaussian(layer(), mean=1j * X[0]), TypeError, "mean must hold real numbers"),
-    "density of another size": (lambda: gaussian().log_prob(X[:, :4]), ValueError, "x must be images [..., 5, 4]"),
-    "density of text": (lambda: gaussian().log_prob("a digit"), ValueError, "not of shape ()"),
+    "unbuilt precision": (lambda: LatticeGaussian(StencilPrecision()), "precision must be built first"),
+    "mean of another size": (lambda: LatticeGaussian(layer(), mean=np.zeros((4, 4))), "mean must be image"),
+    "NaN mean": (lambda: LatticeGaussian(layer(), mean=X[0] * NAN), "mean must be finite"),
+    "density of another size": (lambda: gaussian().log_prob(X[:, :4]), "x must be images [..., 5, 4]"),
+    "density of text": (lambda: gaussian().log_prob("a digit"), "not of shape ()"),
     # NCE.
-    "η = 1": (lambda: noise_ratio_from(1), ValueError, "eta, the probability of drawing data, must be"),
-    "η NaN": (lambda: noise_ratio_from(NAN), ValueError, "not nan"),
-    "ν < 0": (lambda: NCE(noise(), -1), ValueError, "noise_ratio must be a positive number, not -1"),
-    "ν as text": (lambda: NCE(noise(), "1"), TypeError, "noise_ratio must be a number, not '1'"),
-    "ν for no noise image": (lambda: NCE(noise(), 1e-9).loss(layer(), X, SEED), ValueError, "1e-09 means 4e-08 noise"),
-    "ν beyond memory": (lambda: NCE(noise(), 1e12).loss(layer(), X, SEED), ValueError, "too many"),
-    "NaN constant": (lambda: NCE(noise(), 1.0, NAN), ValueError, "log_partition must be finite, not nan"),
-    "noise of another size": (lambda: NCE(noise(4, 4)).loss(layer(), X, SEED), ValueError, "noise must be on images"),
+    "η = 1": (lambda: noise_ratio_from(1), "eta, the probability of drawing data, must be"),
+    "η NaN": (lambda: noise_ratio_from(NAN), "not nan"),
+    "ν < 0": (lambda: NCE(noise(), -1), "noise_ratio must be a positive number, not -1"),
+    "ν for no noise image": (lambda: NCE(noise(), 1e-9).loss(layer(), X, SEED), "1e-09 means 4e-08 noise"),
+    "ν beyond memory": (lambda: NCE(noise(), 1e12).loss(layer(), X, SEED), "too many"),
+    "NaN constant": (lambda: NCE(noise(), 1.0, NAN), "log_partition must be finite, not nan"),
+    "noise of another size": (lambda: NCE(noise(4, 4)).loss(layer(), X, SEED), "noise must be on images"),
     "noise on numbers": (
         lambda: NCE(tfp.distributions.Normal(0.0, 1.0)).loss(layer(), X, SEED),
-        ValueError,
         "noise must be on images of shape (5, 4), not ()",
     ),
-    "NCE of another size": (lambda: NCE(noise()).loss(layer(), X[:, :4], SEED), ValueError, "x must be images"),
-    "NCE of no model": (lambda: NCE(noise()).loss("model", X, SEED), TypeError, "model must be a LatticeGaussian or"),
-    "NCE with one seed": (lambda: NCE(noise()).loss(layer(), X, 3), ValueError, "seed must be a pair of integers, not"),
-    "noise of zero variance": (lambda: diagonal_noise(0 * X), ValueError, "images must vary"),
-    "mistyped noise": (lambda: diagonal_noise(X, "isotropc"), ValueError, "did you mean 'isotropic'?"),
-    "noise scaled by 0": (lambda: diagonal_noise(X, scale=0), ValueError, "scale must be a positive number, not 0"),
-    "noise without end": (lambda: DiagonalNoise([[INF, 1.0]]), ValueError, "variances must be finite"),
-    "noise of no kind": (
-        lambda: fit_nce(layer(), X, noise="white"),
-        TypeError,
-        "noise must be a distribution on images",
-    ),
-    "ν for no noise image, fitted": (lambda: fit_nce(layer(), X, noise_ratio=1e-9), ValueError, "too few"),
+    "NCE of another size": (lambda: NCE(noise()).loss(layer(), X[:, :4], SEED), "x must be images"),
+    "NCE with one seed": (lambda: NCE(noise()).loss(layer(), X, 3), "seed must be a pair of integers, not"),
+    "noise of zero variance": (lambda: diagonal_noise(0 * X), "images must vary"),
+    "mistyped noise": (lambda: diagonal_noise(X, "isotropc"), "did you mean 'isotropic'?"),
+    "noise scaled by 0": (lambda: diagonal_noise(X, scale=0), "scale must be a positive number, not 0"),
+    "noise without end": (lambda: DiagonalNoise([[INF, 1.0]]), "variances must be finite"),
+    "ν for no noise image, fitted": (lambda: fit_nce(layer(), X, noise_ratio=1e-9), "too few"),
     # Conditional NCE.
-    "ε = 0": (lambda: ConditionalNCE(noise(), 0.0), ValueError, "epsilon must be a positive number, not 0"),
-    "odd κ": (lambda: ConditionalNCE(noise(), noise_ratio=3), ValueError, "noise_ratio must be an even number"),
-    "fractional κ": (lambda: ConditionalNCE(noise(), noise_ratio=2.5), TypeError, "noise_ratio must be an integer"),
-    "noise with a mean": (lambda: ConditionalNCE(LatticeGaussian(layer(), X[0])), TypeError, "without a mean"),
+    "ε = 0": (lambda: ConditionalNCE(noise(), 0.0), "epsilon must be a positive number, not 0"),
+    "odd κ": (lambda: ConditionalNCE(noise(), noise_ratio=3), "noise_ratio must be an even number"),
     "displacements of another size": (
         lambda: ConditionalNCE(noise(4, 4)).loss(layer(), X, SEED),
-        ValueError,
         "displacement must be images [..., 5, 4], not of shape (128, 4, 4)",
     ),
-    "loss to aim at": (lambda: ConditionalNCE(noise()).tune(layer(), X, SEED, 0.7), ValueError, "target must be betwe"),
-    "mistyped variant": (
-        lambda: fit_conditional_nce(layer(), X, variant="matchd"),
-        ValueError,
-        "did you mean 'matched'?",
-    ),
-    "zero steps": (lambda: fit_conditional_nce(layer(), X, steps=0), ValueError, "steps must be at least 4, not 0"),
-    "held out of another size": (lambda: scan_epsilon(layer(), X, X[:, :4]), ValueError, "test_images must be images"),
+    "loss to aim at": (lambda: ConditionalNCE(noise()).tune(layer(), X, SEED, 0.7), "target must be betwe"),
+    "mistyped variant": (lambda: fit_conditional_nce(layer(), X, variant="matchd"), "did you mean 'matched'?"),
+    "zero steps": (lambda: fit_conditional_nce(layer(), X, steps=0), "steps must be at least 4, not 0"),
+    "held out of another size": (lambda: scan_epsilon(layer(), X, X[:, :4]), "test_images must be images"),
     # Score matching.
-    "M in full": (
-        lambda: ScoreMatching(np.eye(20)),
-        TypeError,
-        "preconditioner must be a LatticeGaussian, not a ndarr",
-    ),
     "M of another size": (
         lambda: ScoreMatching(noise(4, 4)).loss(layer(), X),
-        ValueError,
         "preconditioner must be on images of (5, 4), not (4, 4)",
     ),
-    "mistyped M": (lambda: fit_score_matching(layer(), X, variant="plian"), ValueError, "did you mean 'plain'?"),
+    "mistyped M": (lambda: fit_score_matching(layer(), X, variant="plian"), "did you mean 'plain'?"),
     # Maximum likelihood.
-    "likelihood of another size": (lambda: MaximumLikelihood().loss(layer(), X[:, :4]), ValueError, "x must be images"),
+    "likelihood of another size": (lambda: MaximumLikelihood().loss(layer(), X[:, :4]), "x must be images"),
     # Telescoped NCE.
     "start with couplings": (
         lambda: fit_telescoped_nce(layer(theta=[1.0, -0.01, -0.01]), X),
-        ValueError,
         "starts from a diagonal Λ",
     ),
-    "telescoped ν NaN": (
-        lambda: fit_telescoped_nce(layer(), X, noise_ratio=NAN),
-        ValueError,
-        "noise_ratio must be a positive",
-    ),
-    "zero passes": (lambda: fit_telescoped_nce(layer(), X, passes=0), ValueError, "passes must be at least 1, not 0"),
-    "passes without end": (
-        lambda: fit_telescoped_nce(layer(), X, passes=10**6),
-        ValueError,
-        "passes must be fewer: 1000000 of",
-    ),
-    "bridge to another size": (lambda: bridge(layer(), COUPLED, [1.0, 0.0], SEED), ValueError, "upper must have shape"),
-    "bridge from indefinite": (lambda: bridge(layer(), INDEFINITE, COUPLED, SEED), ValueError, "must be positive defi"),
-    "bridge too far": (lambda: bridge(layer(), [1, 0, 0], [1e-6, 0, 0], SEED), ArithmeticError, "of spread, more than"),
-    "bridge without overlap": (
-        lambda: bridge(layer(), [1e-6, 0, 0], [1, 0, 0], SEED),
-        ArithmeticError,
-        "draws is of the",
-    ),
-    "noise that cannot move": (lambda: TelescopedNCE(noise()), TypeError, "noise must be a MovingNoise, not a Lattice"),
+    "telescoped ν NaN": (lambda: fit_telescoped_nce(layer(), X, noise_ratio=NAN), "noise_ratio must be a positive"),
+    "zero passes": (lambda: fit_telescoped_nce(layer(), X, passes=0), "passes must be at least 1, not 0"),
+    "passes without end": (lambda: fit_telescoped_nce(layer(), X, passes=10**6), "passes must be fewer: 1000000 of"),
+    "bridge to another size": (lambda: bridge(layer(), COUPLED, [1.0, 0.0], SEED), "upper must have shape"),
+    "bridge from indefinite": (lambda: bridge(layer(), INDEFINITE, COUPLED, SEED), "must be positive defi"),
+    "bridges from seed −1": (lambda: log_partition_from_diagonal(layer(), -1), "seed must be at least 0, not -1"),
+    # Data; more of it in test_data_images.
+    "mistyped data": (lambda: load_images("mnsit"), "unknown data set 'mnsit'; did you mean 'mnist'?"),
+    "mistyped split": (lambda: load_images("mnist_sample", "tset"), "split must be 'train' or 'test', not 'tset'"),
+    # `fit` itself.
+    "zero epochs": (lambda: fit(layer(), NCE(noise()), X, epochs=0), "epochs must be at least 1, not 0"),
+    "noise that does not fit": (lambda: fit(layer(), NCE(noise(4, 4)), X), "noise must be on images"),
+}
+# A TypeError.
+TYPES = {
+    "integer layer": (lambda: layer(dtype="int32"), "dtype must be float32 or float64, not int32"),
+    "half precision": (lambda: layer(dtype="float16"), "dtype must be float32 or float64, not float16"),
+    "xᵀΛx of 8-bit pixels": (lambda: layer().quadratic_moments(EIGHT_BIT), "not uint8"),
+    "xᵀΛx of a list": (lambda: layer().quadratic_form(X.tolist()), "x must hold floating-point numbers, not a list"),
+    "diagonal as text": (lambda: layer().assign("one", [0.0, 0.0]), "diagonal must hold real numbers"),
+    "complex coupling": (lambda: layer().assign(1.0, [1j, 0.0]), "couplings must hold real numbers, not co"),
+    "dense precision": (lambda: LatticeGaussian(np.eye(20)), "not a ndarray"),
+    "complex mean": (lambda: LatticeGaussian(layer(), mean=1j * X[0]), "mean must hold real numbers"),
+    "ν as text": (lambda: NCE(noise(), "1"), "noise_ratio must be a number, not '1'"),
+    "NCE of no model": (lambda: NCE(noise()).loss("model", X, SEED), "model must be a LatticeGaussian or"),
+    "noise of no kind": (lambda: fit_nce(layer(), X, noise="white"), "noise must be a distribution on images"),
+    "fractional κ": (lambda: ConditionalNCE(noise(), noise_ratio=2.5), "noise_ratio must be an integer"),
+    "noise with a mean": (lambda: ConditionalNCE(LatticeGaussian(layer(), X[0])), "without a mean"),
+    "M in full": (lambda: ScoreMatching(np.eye(20)), "preconditioner must be a LatticeGaussian, not a ndarr"),
+    "noise that cannot move": (lambda: TelescopedNCE(noise()), "noise must be a MovingNoise, not a Lattice"),
     "telescoped of no layer": (
         lambda: TelescopedNCE(MovingNoise(layer(), 0.0)).loss(LatticeGaussian(layer().operator()), X, SEED),
-        TypeError,
         "model must hold a StencilPrecision, not a LinearOperatorLattice",
     ),
-    "bridges from seed −1": (
-        lambda: log_partition_from_diagonal(layer(), -1),
-        ValueError,
-        "seed must be at least 0, not -1",
-    ),
-    # Data; more of it in test_data_images.
-    "mistyped data": (lambda: load_images("mnsit"), ValueError, "unknown data set 'mnsit'; did you mean 'mnist'?"),
-    "mistyped split": (
-        lambda: load_images("mnist_sample", "tset"),
-        ValueError,
-        "split must be 'train' or 'test', not 'tset'",
-    ),
-}
-
-# What `fit` itself refuses.
-FIT = {
-    "zero epochs": (lambda: fit(layer(), NCE(noise()), X, epochs=0), ValueError, "epochs must be at least 1, not 0"),
-    "half an epoch": (lambda: fit(layer(), NCE(noise()), X, epochs=0.5), TypeError, "epochs must be an integer, not 0"),
-    "a name for a model": (lambda: fit("lattice", NCE(noise()), X), TypeError, "model must be a LatticeGaussian or"),
+    "half an epoch": (lambda: fit(layer(), NCE(noise()), X, epochs=0.5), "epochs must be an integer, not 0"),
+    "a name for a model": (lambda: fit("lattice", NCE(noise()), X), "model must be a LatticeGaussian or"),
     "model without weights": (
         lambda: fit(LatticeGaussian(layer().operator()), NCE(noise()), X),
-        TypeError,
         "layer must be a StencilPrecision to be trained, not a LinearOperatorLattice",
     ),
-    "a name for an objective": (lambda: fit(layer(), "nce", X), TypeError, "objective must be an object with loss"),
-    "a class for an objective": (lambda: fit(layer(), MaximumLikelihood, X), TypeError, "objective must be an object"),
-    "noise that does not fit": (lambda: fit(layer(), NCE(noise(4, 4)), X), ValueError, "noise must be on images"),
+    "a name for an objective": (lambda: fit(layer(), "nce", X), "objective must be an object with loss"),
+    "a class for an objective": (lambda: fit(layer(), MaximumLikelihood, X), "objective must be an object"),
+}
+# An ArithmeticError.
+FAILURES = {
+    "bridge too far": (lambda: bridge(layer(), [1, 0, 0], [1e-6, 0, 0], SEED), "of spread, more than"),
+    "bridge without overlap": (lambda: bridge(layer(), [1e-6, 0, 0], [1, 0, 0], SEED), "draws is of the"),
+}
+ROWS = {
+    what: (error, *row)
+    for error, rows in ((ValueError, VALUES), (TypeError, TYPES), (ArithmeticError, FAILURES))
+    for what, row in rows.items()
 }
 
 
-@pytest.mark.parametrize(("call", "error", "words"), [*PYTHON.values(), *FIT.values()], ids=[*PYTHON, *FIT])
-def test_python_names_the_argument_and_what_was_given(call, error, words):
+@pytest.mark.parametrize(("error", "call", "words"), ROWS.values(), ids=ROWS)
+def test_python_names_the_argument_and_what_was_given(error, call, words):
     with pytest.raises(error) as caught:
         call()
     assert words in str(caught.value)
@@ -246,20 +210,8 @@ FITS = {
 # What all fits refuse in the same words: the layer, the images, options, the error.
 EVERYWHERE = {
     "an unbuilt layer": (StencilPrecision, X, {}, ValueError, "must be built first"),
-    "a layer of another size": (
-        layer,
-        X[:, :4],
-        {},
-        ValueError,
-        "images must be of the layer's size, 5 × 4 pixels, not",
-    ),
-    "a weight for no edge": (
-        column,
-        X[:, :, :1],
-        {},
-        ValueError,
-        "5 × 1 pixels have none of the direction (down, right",
-    ),
+    "a layer of another size": (layer, X[:, :4], {}, ValueError, "images must be of the layer's size, 5 × 4 pixels"),
+    "a weight for no edge": (column, X[:, :, :1], {}, ValueError, "5 × 1 pixels have none of the direction (down, ri"),
     "images of nothing": (layer, 0 * X, {}, ValueError, "images must vary: the pixels of 1 of 1"),
     "a dark column": (lambda: layer("per_edge"), DARK, {}, ValueError, "images must vary: the pixels of 5 of 20"),
     "equal columns": (lambda: layer("per_edge"), TWINS, {}, ValueError, "(0, 0) and (0, 1) (row, column) are equal"),
@@ -276,13 +228,7 @@ EVERYWHERE = {
 }
 # And those that go down gradients.
 BY_GRADIENTS = {
-    "a float64 layer": (
-        lambda: layer(dtype="float64"),
-        X,
-        {},
-        ValueError,
-        "must be float32 to be trained by gradients",
-    ),
+    "a float64 layer": (lambda: layer(dtype="float64"), X, {}, ValueError, "must be float32 to be trained by gradien"),
     "an empty minibatch": (layer, X, {"batch_size": 0}, ValueError, "batch_size must be at least 1, not 0"),
     "half a minibatch": (layer, X, {"batch_size": 0.5}, TypeError, "batch_size must be an integer, not 0.5"),
     "a mistyped optimizer": (layer, X, {"optimizer": "adma"}, ValueError, "'adma'; did you mean 'adam'?"),
@@ -319,26 +265,21 @@ USAGE = {
     "nce --noise-scale -2": "--noise-scale: must be a number above 0, not -2",
     "nce --seed 1.5": "--seed: must be a whole number from 0 to 2147483647, not 1.5",
     "cnce --seed 2147483648": "--seed: must be a whole number from 0 to 2147483647, not 2147483648",
+    "nce --wieghts shared": "did you mean '--weights'?",
+    "nce --connectivity 6": "must be one of 4, 8, not 6",
+    "nce --seed -1": "a whole number from 0",
+    "nce --eta 1": "a probability strictly between 0 and 1, not 1",
+    "nce --noise-scale nan": "a number above 0, not nan",
+    "nce --patch 20": "such as 20x24",
+    "nce --patch 0x24": "such as 20x24",
     "second --coin-seed heads": "--coin-seed: must be a whole number from 0 to 2147483647, not heads",
 }
 
 
-def complaint(arguments, capsys):
-    """The line that `python -m assignment arguments` prints before it exits with 2; nothing else may be printed."""
-    try:
-        status = main(arguments.split())
-    except SystemExit as stop:
-        status = stop.code
-    printed = capsys.readouterr()
-    assert status == 2 and printed.out == ""
-    (line,) = printed.err.splitlines()
-    assert line.startswith("assignment: ")
-    return line
-
-
 @pytest.mark.parametrize(("arguments", "words"), USAGE.items(), ids=USAGE)
-def test_bad_usage_is_two_and_one_line(arguments, words, capsys):
-    assert words in complaint(arguments, capsys)
+def test_bad_usage_is_two_and_one_line(arguments, words, run_here):
+    status, printed, (line,) = run_here(*arguments.split())
+    assert (status, printed) == (2, "") and line.startswith("assignment: ") and words in line
 
 
 def test_bad_usage_does_not_wait_for_tensorflow():
@@ -363,6 +304,7 @@ INPUT = {
     "data --dataset mnist_sample --idx-dir FOLDER": "lacks the train images",
     "data --idx-dir FOLDER/nowhere": "nowhere does not exist",
     "data --idx-dir FOLDER": "train-images-idx3-ubyte",
+    "ml --idx-dir FOLDER/nowhere --output FOLDER": "nowhere does not exist",
     "ml --output FILE": "FILE: File exists; choose another --output",
     "nce --dataset mnist_sample --noise fixed --output FOLDER --eta 0.999999999": "noise_ratio must suit",
     "nce --dataset mnist_sample --noise fixed --output FOLDER --eta 1e-9": "too many",
@@ -373,11 +315,11 @@ INPUT = {
 
 
 @pytest.mark.parametrize(("arguments", "words"), INPUT.items(), ids=INPUT)
-def test_bad_input_is_two_and_ends_in_one_line(arguments, words, capsys, tmp_path, monkeypatch):
-    monkeypatch.setattr(tf.config.experimental, "enable_op_determinism", lambda: None)  # It could not be undone.
+def test_bad_input_is_two_and_ends_in_one_line(arguments, words, run_here, tmp_path):
     folder, file = tmp_path / "folder", tmp_path / "FILE"
     folder.mkdir()
     file.touch()
-    status = main([word.replace("FOLDER", str(folder)).replace("FILE", str(file)) for word in arguments.split()])
-    line = capsys.readouterr().err.splitlines()[-1]  # Before it, the data that were loaded.
+    arguments = arguments.replace("FOLDER", str(folder)).replace("FILE", str(file))
+    status, _, (*data, line) = run_here(*arguments.split())
     assert status == 2 and line.startswith("assignment: ") and words in line
+    assert all(word.startswith(("mnist_sample: ", "writing the preprocessed images ")) for word in data)

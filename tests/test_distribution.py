@@ -7,11 +7,12 @@ import subprocess
 import sys
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import tensorflow as tf
-from distributed_fits import fits
+from distributed_fits import ALL, fits
 
 from assignment.errors import UserError
 from assignment.training import replicas
@@ -20,12 +21,6 @@ from assignment.training.step import Step
 
 TESTS = Path(__file__).parent
 ADDRESSES = ["localhost:1", "localhost:2"]
-
-
-def start(*arguments, config=None):
-    environment = {**os.environ, "PYTHONPATH": str(TESTS.parent), "TF_CONFIG": json.dumps(config or {})}
-    command = [sys.executable, TESTS / "distributed_fits.py", *arguments]
-    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def cluster(index, addresses):
@@ -40,12 +35,6 @@ def free_addresses(count):
     return addresses
 
 
-def assert_same(found, expected):
-    assert {"telescoped", "score"} <= set(found)
-    for name, values in found.items():
-        np.testing.assert_allclose(values, expected[name], rtol=2e-4, atol=2e-4, err_msg=name)
-
-
 def two_shares(gradient, x, seed):
     """What two replicas make of a minibatch: the mean over two halves, each with the seed that its number folds."""
     size = x.shape[0] // 2
@@ -55,31 +44,22 @@ def two_shares(gradient, x, seed):
     return (shares[0] + shares[1]) / 2
 
 
-@pytest.fixture(scope="module")
-def averaged():
-    """The fits of one process that averages two shares."""
+@pytest.mark.slow
+def test_replicas_average_their_shares_and_the_death_of_a_worker_is_noticed(tmp_path, monkeypatch):
+    """Two replicas in one process, and two workers, against one process that averages two shares."""
+    command = [sys.executable, TESTS / "distributed_fits.py", tmp_path, *free_addresses(2)]
+    environment = {**os.environ, "PYTHONPATH": str(TESTS.parent)}
+    said = subprocess.run(command, env=environment, stderr=subprocess.PIPE, text=True, timeout=300).stderr
+    complaint = tmp_path / "complaint"
+    assert complaint.is_file(), said[-2000:]
+    assert complaint.read_text() == "another worker died or left before the fit was done; start all workers again"
+    mirrored, first, second = (json.loads((tmp_path / name).read_text()) for name in ("mirrored", "0", "1"))
+    assert first == second and set(first) == {"telescoped", "score"} and set(mirrored) == set(ALL)
     gradient = Step._gradient
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Step, "_gradient", lambda self, x, seed: two_shares(partial(gradient, self), x, seed))
-        return fits(None)
-
-
-@pytest.mark.slow
-def test_two_workers_average_their_shares_and_the_death_of_one_is_noticed(averaged):
-    addresses = free_addresses(2)
-    workers = [start("multiworker", config=cluster(index, addresses)) for index in (0, 1)]
-    (first, errors), (second, _) = (worker.communicate(timeout=300) for worker in workers)
-    result, *words = first.splitlines()
-    assert words == ["another worker died or left before the fit was done; start all workers again"], errors[-2000:]
-    assert json.loads(result) == json.loads(second)
-    assert_same(json.loads(result), averaged)
-
-
-@pytest.mark.slow
-def test_two_replicas_in_one_process_average_their_shares(averaged):
-    output, errors = start("mirrored").communicate(timeout=300)
-    assert output, errors[-2000:]
-    assert_same(json.loads(output), averaged)
+    monkeypatch.setattr(Step, "_gradient", lambda self, x, seed: two_shares(partial(gradient, self), x, seed))
+    averaged = fits(None)
+    for name, values in [*mirrored.items(), *first.items()]:
+        np.testing.assert_allclose(values, averaged[name], rtol=2e-4, atol=2e-4, err_msg=name)
 
 
 def test_a_worker_that_never_comes_is_not_waited_for_for_ever(monkeypatch):
@@ -124,10 +104,8 @@ def test_without_a_strategy_this_process_is_the_chief():
 
 
 def test_every_replica_needs_an_image():
-    class Three:
-        num_replicas_in_sync = 3
-
-    check_shares(Three(), 3)
+    three = SimpleNamespace(num_replicas_in_sync=3)
+    check_shares(three, 3)
     check_shares(None, 1)
     with pytest.raises(ValueError, match="batch_size must be at least the number of replicas, 3, not 2"):
-        check_shares(Three(), 2)
+        check_shares(three, 2)

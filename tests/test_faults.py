@@ -4,34 +4,57 @@ KILLS=20 python -m pytest tests/test_faults.py
 """
 
 import os
-import random
+import resource
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
-from small_parts import ended, results, run, small, start
+from small_parts import ROOT, results, small, start, without_progress
 
-from assignment.exercise import report
+from assignment.exercise import report, run
 from assignment.results import locked
 
-KILLS = int(os.environ.get("KILLS", 2))
+# Each run is a process of its own, but TensorFlow is imported only once.
+KILLED = """
+import os, signal, sys
+import assignment.exercise.run
+from assignment.command_line import main
+
+def run(output, killed_at=None):
+    \"\"\"The exit status of a part that is killed while it writes its file of this number.\"\"\"
+    written, flush = [], os.fsync
+
+    def flush_or_die(file):
+        written.append(file)
+        if len(written) == killed_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+        flush(file)
+
+    child = os.fork()
+    if not child:
+        os.fsync = flush_or_die
+        os._exit(main([*options, "--output", output]))
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+whole, killed, kills, *options = sys.argv[1:]
+assert run(whole) == 0
+files = sum(len(names) for _, _, names in os.walk(whole))
+for kill in range(int(kills)):
+    assert run(killed, 1 + (3 + 7 * kill) % files) == -signal.SIGKILL  # First at the second file of the second fit.
+assert run(killed) == 0
+"""
 
 
 @pytest.mark.slow
 def test_killed_parts_end_as_if_never_interrupted(tmp_path):
-    """SIGKILL at random moments, against a run in peace."""
-    options, whole, killed = small(tmp_path), tmp_path / "whole", tmp_path / "killed"
-    begun = time.monotonic()
-    assert run("nce", *options[:-1], whole)[0] == 0
-    seconds, chance = time.monotonic() - begun, random.Random(0)
-    for _ in range(KILLS):
-        process = start("nce", *options[:-1], killed)
-        process.stderr.readline()  # It has begun.
-        time.sleep(chance.uniform(0, 0.7 * seconds))
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
-    assert run("nce", *options[:-1], killed)[0] == 0
+    """SIGKILL while a file is written, against a run in peace."""
+    whole, killed, kills = tmp_path / "whole", tmp_path / "killed", os.environ.get("KILLS", "1")
+    command = [sys.executable, "-c", KILLED, whole, killed, kills, "nce", *small(tmp_path)[:-2]]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
     expected, found = results(whole), results(killed)
     assert {Path(name).suffix for name in expected} == {".json", ".npz", ".pdf", ".png", ".tex"}
     assert found.keys() - {name for name in found if name.endswith(".partial")} == expected.keys()
@@ -39,57 +62,54 @@ def test_killed_parts_end_as_if_never_interrupted(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seconds", [0.5, 2.0])
-def test_ctrl_c_ends_at_once_with_one_line(tmp_path, seconds):
+@pytest.mark.parametrize("fits", [False, True])
+def test_ctrl_c_ends_at_once_with_one_line(tmp_path, fits):
     """While TensorFlow is imported, or with the fit under way."""
     process = start("nce", "--dataset", "mnist_sample", "--epochs", "500", "--output", tmp_path)
-    if seconds > 1:
+    if fits:
         process.stderr.readline()  # It has begun.
-    time.sleep(seconds)
+        time.sleep(2)
+    else:
+        while "tensorflow" not in Path(f"/proc/{process.pid}/maps").read_text():
+            time.sleep(0.01)
     process.send_signal(signal.SIGINT)
     begun = time.monotonic()
-    status, _, said = ended(process)
+    said = without_progress(process.communicate(timeout=300)[1].decode())
     assert time.monotonic() - begun < 5
-    assert status == 130 and said[-1:] == ["assignment: interrupted; what was finished is kept"]
+    assert process.returncode == 130 and said[-1:] == ["assignment: interrupted; what was finished is kept"]
     assert not [line for line in said[:-1] if not line.startswith(("mnist_sample: ", "writing the preprocessed "))]
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
-def test_two_runs_into_one_folder(tmp_path):
+def test_two_runs_into_one_folder(tmp_path, run_here):
     """The second one ends in one line; another part may be run meanwhile."""
     options = small(tmp_path)
     with locked(tmp_path / "out" / "results" / "small" / "ml", "part ml"):
-        status, _, said = run("ml", *options)
+        status, _, said = run_here("ml", *options)
         assert status == 2 and "part ml is being run into" in said[-1] and "choose another --output" in said[-1]
 
 
-@pytest.mark.slow
-def test_a_full_disk_is_one_line(tmp_path):
-    """No file may grow beyond so many bytes: the saved fit fails in the middle."""
-    status, _, said = run("ml", *small(tmp_path), python=("-c", _LIMITED.format(limit=5_000)))
+def test_a_full_disk_is_one_line(tmp_path, run_here, monkeypatch):
+    """No file may grow beyond so many bytes once the images are prepared: the saved fit fails in the middle."""
+    limits, fit = resource.getrlimit(resource.RLIMIT_FSIZE), run._fit
+
+    def limited(*arguments):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (5_000, limits[1]))
+        try:
+            return fit(*arguments)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+    monkeypatch.setattr(run, "_fit", limited)
+    status, _, said = run_here("ml", *small(tmp_path))
     assert status == 2 and said[-1].startswith("assignment: cannot write "), said
     assert not any("Traceback" in line for line in said) and "make room, or name another folder" in said[-1]
     assert not [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
 
 
-# The limit begins with the first fit: the images are prepared by then.
-_LIMITED = """
-import resource, sys
-from assignment.command_line import main
-from assignment.exercise import run
-
-def limited(*arguments):
-    resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))
-    return fit(*arguments)
-
-fit, run._fit = run._fit, limited
-sys.exit(main(sys.argv[1:]))
-"""
-
-
-def test_a_read_only_folder_is_one_line():
+def test_a_read_only_folder_is_one_line(run_here):
     """Of the kernel's, which not even root may write to."""
-    status, _, said = run("ml", "--dataset", "mnist_sample", "--output", "/sys/reports")
+    status, _, said = run_here("ml", "--dataset", "mnist_sample", "--output", "/sys/reports")
     assert status == 2 and len(said) == 1 and "/sys/reports" in said[0] and "choose another --output" in said[0]
 
 

@@ -55,7 +55,8 @@ _path = os.path.expanduser
 
 
 def _option(default: Any, parts: tuple[str, ...], words: str, **argument: Any) -> Any:
-    """A field of Settings; `argument` goes to argparse as it stands."""
+    """A field of Settings; `argument` goes to argparse as it stands, beside a help that shows the default."""
+    words += f" (default: {default})" if default else ""
     return field(default=default, metadata={"parts": parts, "argument": {"help": words, **argument}})
 
 
