@@ -18,80 +18,32 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from grading.grader import archives, names, reference, sandbox, trainings, wire
-from grading.grader.items import items, judged
-from grading.grader.judge import closeness
-from grading.grader.rubric import BONUS, PARTS, Lost
+from grading.grader import archives, names, reference, rubric, sandbox, trainings, wire
+from grading.grader.judge import as_array, closeness
+from grading.grader.rubric import BONUS, ITEMS, PARTS, Lost, new_items
 from grading.grader.submission import Submission
 from grading.grader.supervisor import Failure, Limits
+from grading.items.part8_report import TOPICS, _of_notebook, words
 from grading.kit import make as kit
-from grading.test_part8_report import TOPICS, _of_notebook, words
 
 GRADING = Path(__file__).parent / "grading"
-GRADE = [sys.executable, "-m", "pytest", str(GRADING), "-p", "no:cacheprovider"]
-QUIET = os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "OPENBLAS_NUM_THREADS": "1"}
 DENSE = GRADING / "dense_solution"
+sys.path.insert(0, str(DENSE))
+from grading import wrong  # noqa: E402 - it stands on the module `solution` of DENSE
+
+GRADE = [sys.executable, "-m", "pytest", GRADING, "-p", "no:cacheprovider"]
+QUIET = os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "OPENBLAS_NUM_THREADS": "1"}
 SEED = 7
+FITS, LEARNED, SECOND = (set(items.split()) for items in (wrong.FITS, wrong.LEARNED, wrong.SECOND))
 ALL_POINTS = sum(PARTS.values())
 needs_bwrap = pytest.mark.skipif(sandbox.kind() != "bwrap", reason="needs bubblewrap")
 
-# {file of wrong/: (the items that it must lose, words that its first sentence must hold)}; items are named as tests in
-# tests/grading/test_part*.py, less "test_", and with "second_" before the training of the second estimator.
-FITS = {"training_on_lattice", "training_on_digits", "training"}
-LEARNED = {"learned_on_lattice", "learned_on_digits"}
-SECOND = {"second_training_positive_definite", "second_training_on_digits"}
-ERRORS = {
-    "conditional_overflows": ({"loss_large"}, "exp overflows"),
-    "conditional_sign": ({"loss_shared"}, "prefers the perturbed"),
-    "constant_ignored": ({"loss"}, "c, the free constant, is not in"),
-    "constant_not_learned": ({"gradient"}, "not for the free constant log Z: it is 0"),
-    "constant_sign": ({"loss"}, "c enters with the wrong sign"),
-    "couplings_missing": (FITS | LEARNED | SECOND, "for its couplings, returned None"),
-    "directions_swapped": ({"matrix_shared"}, "Right and down"),
-    "divided_by_256": ({"scale"}, "divide by 255"),
-    "edges_once": ({"quadratic_form_shared"}, "An edge counts twice in xᵀΛx"),
-    "edges_wrap": ({"matrix_shared"}, "border across"),
-    "everywhere_directions_swapped": ({"matrix_shared"}, "Right and down"),
-    "everywhere_edges_once": (
-        {"quadratic_form_shared", "training_on_lattice", "training_on_digits"} | LEARNED,
-        "An edge counts twice",
-    ),
-    "exp_overflows": ({"loss_stable"}, "exp overflows"),
-    "factor_transposed": ({"covariance", "symmetric_root"}, "a sample is L⁻ᵀε; L⁻¹ε has another"),
-    "fixed_noise": ({"training_on_digits", "learned_on_digits"}, "how well the classifier tells"),
-    "gradient_sign": ({"gradient"}, "wrong sign for a loss"),
-    "half_missing": ({"loss"}, "½ is missing: log p_θ"),
-    "indefinite": (SECOND, "negative eigenvalues"),
-    "log_ratio_saturated": ({"loss_stable"}, "a cut-off"),
-    "log_ratio_sign": ({"loss"}, "log-ratio's sign"),
-    "log_z_log_2pi_det": ({"exact_shared"}, "D times, not once"),
-    "log_z_sign": ({"exact_shared"}, "the other way round"),
-    "loss_and_gradient_sign": ({"loss"}, "J is maximised"),
-    "loss_sign": ({"loss"}, "J is maximised"),
-    "loss_summed": ({"loss"}, "sum over the images"),
-    "mean_not_returned": ({"train_mean"}, "returned no mean"),
-    "mean_not_subtracted": ({"train_mean", "test_mean"}, "must be zero at every pixel"),
-    "mean_of_each_split": ({"test_mean"}, "one μ"),
-    "noise_before_scaling": ({"noise_variance"}, "before the division by 255"),
-    "noise_clipped": ({"noise_variance"}, "cut off at 0 and 1"),
-    "noise_det_underflows": ({"noise_density_large"}, "product of the variances"),
-    "noise_log_2pi_det": ({"noise_density"}, "D times, not once"),
-    "noise_repeated": ({"noise_independence"}, "each split"),
-    "noise_uniform": ({"noise_variance"}, "must be normal"),
-    "noise_variance_as_deviation": ({"noise_variance"}, "a variance or a standard deviation"),
-    "noise_without_2pi": ({"noise_density"}, "½ D log 2π is missing"),
-    "nu_dropped": ({"loss_noise_ratio"}, "ν is left out"),
-    "nu_from_counts": ({"loss"}, "taken to be M/N"),
-    "nu_twice": ({"loss_noise_ratio"}, "ν is applied twice"),
-    "pixels_not_scaled": ({"scale"}, "must be 1 after scaling"),
-    "positive_definite_by_determinant": ({"positive_definite"}, "a determinant's sign"),
-    "positive_definite_by_dominance": ({"positive_definite"}, "need not be diagonally dominant"),
-    "root_not_inverted": ({"covariance"}, "the inverse root"),
-    "samples_without_mean": ({"mean"}, "must be the mean image"),
-    "seed_ignored": ({"noise_independence"}, "`seed` is ignored"),
-    "sign_of_determinant_ignored": ({"refused"}, "An indefinite Λ has no log Z"),
-    "trace_divided": ({"loss_shared"}, "divided by D"),
-}
+
+def judged(submission, chosen=""):
+    """{item: (share, sentence)}."""
+    results = rubric.judged(submission, new_items(chosen))
+    assert not [said for _, said in results.values() if "grader itself" in said]
+    return results
 
 
 def lost(results):
@@ -99,7 +51,7 @@ def lost(results):
 
 
 def points(results):
-    return sum(points * results[name][0] for name, _, _, points, _ in items())
+    return sum(item.points * results[item.name][0] for item in ITEMS)
 
 
 class Changed(Submission):
@@ -109,7 +61,7 @@ class Changed(Submission):
 
     def __init__(self, folder, changed):
         super().__init__(folder, seed=SEED)
-        self.changed = changed
+        self.changed, self.calls = changed, []
 
     def once(self, key, compute):
         """What is drawn to be graded on is the same for all."""
@@ -120,45 +72,51 @@ class Changed(Submission):
         return super().once(key, compute)
 
     def call(self, name, **arguments):
-        if self.changed is None or name in self.changed:
+        if name in self.changed:
             return super().call(name, **arguments)
         key = name, hashlib.sha256(pickle.dumps(arguments)).digest()
         if key not in self.answers:
             try:
-                self.answers[key] = super().call(name, **arguments), None
+                self.answers[key] = super().call(name, **arguments)
             except Failure as failure:
-                self.answers[key] = None, failure
-        value, failure = self.answers[key]
-        if failure:
-            raise failure
-        return value
+                self.answers[key] = failure
+        self.calls.append((name, self.answers[key]))
+        if isinstance(self.answers[key], Failure):
+            raise self.answers[key]
+        return self.answers[key]
 
 
-def with_changes(folder, code, own=""):
-    """The dense solution in a new folder, with functions that `code` replaces."""
+def with_changes(folder, code="", imported="from changed import *"):
+    """The dense solution in a new folder, with functions that `code` or what is imported replaces."""
     shutil.copytree(DENSE, folder, ignore=shutil.ignore_patterns("__pycache__"))
     (folder / "changed.py").write_text(code, encoding="utf-8")
-    (folder / "adapters.py").write_text(f"import changed\nfrom solution import *\nfrom changed import *\n{own}")
+    (folder / "adapters.py").write_text(f"from solution import *\n{imported}\n", encoding="utf-8")
     return folder
 
 
 def judged_with(folder, code):
     """(results, submission) of the dense solution with the functions that `code` defines."""
     changed = {node.name for node in ast.parse(code).body if isinstance(node, ast.FunctionDef)}
-    everywhere = "\nsolution." in code  # what the functions of the module `solution` call is changed, too
-    submission = Changed(with_changes(folder, code), None if everywhere else changed)
+    submission = Changed(with_changes(folder, code), changed)
     return judged(submission), submission
 
 
 @pytest.fixture(scope="module")
-def dense(tmp_path_factory):
-    """Results of the dense solution; what it answered is kept for the others."""
-    return judged(Changed(with_changes(tmp_path_factory.mktemp("dense") / "submission", ""), ()))
+def dense_calls(tmp_path_factory):
+    """(results of the dense solution, [(function, answer)] of all its calls); the answers are kept for the others."""
+    submission = Changed(with_changes(tmp_path_factory.mktemp("dense") / "submission"), ())
+    return judged(submission), submission.calls
+
+
+@pytest.fixture
+def dense(dense_calls):
+    return dense_calls[0]
 
 
 def test_points_add_up():
     assert ALL_POINTS - PARTS[BONUS] == 100 and PARTS[BONUS] == 10
-    assert {part: sum(item[3] for item in items() if item[2] == part) for part in PARTS} == PARTS
+    assert len({item.name for item in ITEMS}) == len(ITEMS)
+    assert {part: sum(item.points for item in ITEMS if item.part == part) for part in PARTS} == PARTS
 
 
 def test_a_dense_solution_gets_all_points_and_is_told_how_near_its_fits_are(dense):
@@ -170,67 +128,75 @@ def test_a_dense_solution_gets_all_points_and_is_told_how_near_its_fits_are(dens
         assert "that of the fitted Λ" in dense[name][1]
 
 
-def test_missing_functions_cost_their_own_points_only(dense, tmp_path):
-    folder = with_changes(tmp_path / "it", "def sample(**_): raise NotImplementedError\n", "del log_partition\n")
-    results = judged(Changed(folder, {"sample", "log_partition"}))
-    samples, constants = {"covariance", "mean", "symmetric_root"}, {"exact_shared", "exact_per_edge", "refused"}
-    assert lost(results) == samples | constants | {"log_partition"}
+@pytest.mark.slow
+def test_this_package_gets_all_points(tmp_path):
+    subprocess.run([*GRADE, "--results-json", tmp_path / "results.json"], check=True, capture_output=True, env=QUIET)
+    content = json.loads((tmp_path / "results.json").read_text())
+    assert content["score"] == ALL_POINTS, [test for test in content["tests"] if test["status"] == "failed"]
+
+
+def test_a_function_that_is_missing_or_fails_costs_its_own_points_and_the_reason_is_passed_on(dense, tmp_path):
+    code = "import solution\ndef sample(**_): raise NotImplementedError\n"
+    code += "def second_loss(**named): raise ValueError('no luck \\ud800')\n"
+    code += "def nce_loss(**named): return 1.01 * solution.nce_loss(**named)\n"
+    folder = with_changes(tmp_path / "it", code, "from changed import *\ndel log_partition")
+    results = judged(Changed(folder, {"sample", "log_partition", "second_loss", "nce_loss"}))
+    missing = {"exact_shared", "exact_per_edge", "refused", "log_partition"}
+    losses = {"loss", "loss_noise_ratio", "loss_stable", "loss_shared", "loss_per_edge", "loss_large"}
+    assert lost(results) == missing | losses | {"covariance", "mean", "symmetric_root"}
     assert "is not written yet" in results["covariance"][1] and "no function of this name" in results["exact_shared"][1]
+    assert "ValueError: no luck ? (line 3 of changed.py)" in results["loss_shared"][1]
+    assert "You returned" in results["loss"][1] and "is right" in results["loss"][1]
 
 
-def test_every_wrong_solution_is_expected():
-    assert {path.stem for path in (GRADING / "wrong").glob("*.py")} == set(ERRORS)
-
-
-@pytest.mark.parametrize("error", sorted(ERRORS))
+@pytest.mark.parametrize("error", wrong.ERRORS)
 def test_an_error_loses_its_own_points_and_no_others_and_is_told(error, dense, tmp_path):
-    expected, told = ERRORS[error]
-    results, _ = judged_with(tmp_path / "submission", (GRADING / "wrong" / f"{error}.py").read_text(encoding="utf-8"))
-    assert lost(results) == expected, {name: results[name] for name in lost(results) ^ expected}
-    assert told in next(sentence for share, sentence in results.values() if share < 1)
-    if error != "couplings_missing":
+    expected = wrong.ERRORS[error]
+    code = Path(wrong.__file__).read_text(encoding="utf-8")
+    folder = with_changes(tmp_path / "it", code, f"import changed\nglobals().update(changed.functions({error!r}))")
+    results = judged(Changed(folder, expected.reached))
+    assert lost(results) == expected.lost, {name: results[name] for name in lost(results) ^ expected.lost}
+    assert expected.told in next(sentence for share, sentence in results.values() if share < 1)
+    if error != "couplings missing":
         assert ALL_POINTS - points(results) <= 8  # its own item and a few points
 
 
 ARRAY_LIKES = """
 import numpy as np
 import solution
+from scipy import sparse
 
 class Tensor:
-    def __init__(self, value): self.value = np.asarray(value)
-    def __array__(self, *_, **__): raise RuntimeError("call detach() first: it requires grad")
-    def detach(self): return self
-    def cpu(self): return self.value
-
-class Sparse:
-    def __init__(self, value): self.value = value
-    def toarray(self): return self.value
+    "One of torch, which is not installed here."
+    def __init__(self, value, requires_grad=True):
+        self.value, self.requires_grad = np.asarray(value), requires_grad
+    def numpy(self):
+        if self.requires_grad:
+            raise RuntimeError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")
+        return self.value
+    def __array__(self, *_, **__): return self.numpy()
+    def __len__(self): return len(self.value)
+    def detach(self): return Tensor(self.value, False)
+    def cpu(self): return self
 
 def preprocess(train, test, seed):
     train, test, mean = solution.preprocess(train, test, seed)
     return [Tensor(train), test.reshape(len(test), -1), mean[None]]
-def precision_matrix(**named): return Sparse(solution.precision_matrix(**named))
+def precision_matrix(**named): return sparse.csr_array(solution.precision_matrix(**named))
 def quadratic_form(**named): return solution.quadratic_form(**named)[:, None]
 def is_positive_definite(**named): return np.array([solution.is_positive_definite(**named)])
 def log_partition(**named): return [[solution.log_partition(**named)]]
 def sample(**named): return solution.sample(**named).astype(complex)
-def noise_log_density(**named): return [float(x) for x in solution.noise_log_density(**named)]
+def noise_log_density(**named): return [Tensor(x) for x in solution.noise_log_density(**named)]
 def nce_loss(**named): return Tensor(solution.nce_loss(**named))
 def nce_gradient(**named): return np.hstack(solution.nce_gradient(**named))
+def second_loss(**named): return [float(solution.second_loss(**named))]
 """
 
 
 def test_whatever_is_like_an_array_is_an_answer(dense, tmp_path):
     results, _ = judged_with(tmp_path / "submission", ARRAY_LIKES)
     assert lost(results) == set(), {name: results[name] for name in lost(results)}
-
-
-def test_the_students_own_error_and_numbers_are_passed_on(dense, tmp_path):
-    code = "import solution\ndef sample(**named): raise ValueError('no luck \\ud800')\n"
-    code += "def log_partition(**named): return 1.01 * solution.log_partition(**named)\n"
-    results, _ = judged_with(tmp_path / "submission", code)
-    assert "ValueError: no luck ? (line 2 of changed.py)" in results["covariance"][1]
-    assert "You returned" in results["exact_shared"][1] and "is right" in results["exact_shared"][1]
 
 
 EXACT = """
@@ -259,21 +225,39 @@ def test_answers_more_exact_than_sampling_get_a_note_for_the_teacher(dense, tmp_
     assert all(note.startswith("NOTE for the teacher") for note in submission.notes)
 
 
-def test_recorded_answers_earn_nothing(dense):
-    """What the dense solution answered for one seed, given again in the same order for another."""
+REPLAY = """
+import pathlib, pickle
+
+def replay(answers):
+    def function(**_):
+        answer = answers.pop(0) if len(answers) > 1 else answers[0]
+        if answer is None:
+            raise ValueError
+        return answer
+    return function
+
+ANSWERS = pickle.loads(pathlib.Path(__file__).with_name("answers").read_bytes())
+globals().update({name: replay(answers) for name, answers in ANSWERS.items()})
+"""
+REPORT = {"length", "topics"}
+
+
+def test_recorded_answers_earn_the_reports_points_and_no_others(dense_calls, tmp_path):
+    """What the dense solution answered in one grading, given again in the same order in another."""
     recorded = {}
-    for (name, _), (value, _) in Changed.answers.items():
-        recorded.setdefault(name, []).append(value)
-
-    class Replay(Submission):
-        def call(self, name, **arguments):
-            answers = recorded[name]
-            return answers.pop(0) if len(answers) > 1 else answers[0]
-
-    results = judged(Replay(DENSE, seed=SEED + 1))
-    not_drawn = {"length", "topics", "refused", "noise_independence", "train_mean", "symmetric_root"}
-    assert {name for name, (share, _) in results.items() if share > 0} <= not_drawn | SECOND | FITS | LEARNED
-    assert points(results) < 30
+    for name, answer in dense_calls[1]:
+        recorded.setdefault(name, []).append(None if isinstance(answer, Failure) else answer)
+    (tmp_path / "adapters.py").write_text(REPLAY)
+    (tmp_path / "answers").write_bytes(pickle.dumps(recorded))
+    for seed in (SEED + 1, SEED + 2):
+        results = judged(Submission(tmp_path, seed=seed))
+        assert {name for name, (share, _) in results.items() if share > 0} == REPORT
+    # Nobody sees whether three numbers were recorded or fitted: alone, they earn what they are worth on other images.
+    fits_alone = {name: recorded[name] for name in ("train", "report", "second_estimator")}
+    (tmp_path / "answers").write_bytes(pickle.dumps(fits_alone))
+    results = judged(Submission(tmp_path, seed=SEED + 1))
+    assert {name for name, (share, _) in results.items() if share > 0} <= REPORT | FITS | LEARNED | SECOND
+    assert points(results) < 20
 
 
 def test_a_slow_function_costs_its_points_and_the_report_is_read_all_the_same(tmp_path):
@@ -316,7 +300,7 @@ def test_the_report_is_searched_in_every_spelling(dense, tmp_path):
         for spelling in ("", *spellings):
             submission = Changed(DENSE, ())
             submission.call = lambda name, said=f"{text} {others}\n{spelling}": said
-            share, sentence = judged(submission, lambda name, _: name == "topics")["topics"]
+            share, sentence = judged(submission, "topics")["topics"]
             assert (share == 1) == bool(spelling), (topic, spelling)
             assert spelling or topic in sentence
 
@@ -331,12 +315,18 @@ def test_words_are_words_and_notebooks_are_read():
     assert _of_notebook(notebook) == "We sampled p_n\n\nimage/png"
     back = wire.decode(io.BytesIO(wire.encode({"value": notebook})).read)
     assert back["value"] == notebook
+    started = time.perf_counter()
+    for endless in ("<", "\\begin{verbatim}", "contrasti", "\\input{", "-\n ", "p_", "log hat"):
+        submission = Changed(DENSE, ())
+        submission.call = lambda name, said=endless * 30_000: said
+        judged(submission, "report")
+    assert time.perf_counter() - started < 10
 
 
 # What holds a submission.
 
 SPY = """
-import ctypes, os, resource, signal, socket
+import ctypes, os, resource, signal, socket, time
 
 def attempts():
     libc = ctypes.CDLL(None, use_errno=True)
@@ -345,6 +335,9 @@ def attempts():
             raise OSError(ctypes.get_errno())
     def unix():
         socket.socket(socket.AF_UNIX).connect("\\0" + ABSTRACT)
+    def share(path):
+        import mmap
+        mmap.mmap(os.open(path, os.O_RDWR) if path else -1, 4096)
     return {
         "read the tests": lambda: open(TESTS + "/grader/reference.py"),
         "list the tests": lambda: os.listdir(TESTS),
@@ -362,6 +355,9 @@ def attempts():
         "hold a segment": lambda: call("shmget", 77, 4096, 0o1666),
         "hold a file": lambda: call("memfd_create", b"x", 0),
         "unshare": lambda: call("unshare", 0x10000000),
+        "hold shared memory": lambda: share(None),
+        "share zeros": lambda: share("/dev/zero"),
+        "take a processor": lambda: os.sched_setaffinity(0, range(os.cpu_count())),
         "fill the disk": lambda: os.posix_fallocate(os.open("/tmp/full", os.O_CREAT | os.O_RDWR), 0, 2**34),
     }
 
@@ -371,7 +367,7 @@ def report():
         try:
             attack()
             done.append(name)
-        except (OSError, ValueError):
+        except (OSError, ValueError, ImportError):
             pass
     return ", ".join(done)
 
@@ -382,6 +378,16 @@ def multiprocess():
         return pool.map(abs, [-1, 2])
 
 def environment(): return ",".join(os.environ)
+
+ticks = []
+def tick():
+    while True:
+        ticks.append(time.sleep(0.01))
+def ticked():
+    import threading
+    if not ticks:
+        threading.Thread(target=tick, daemon=True).start()
+    return len(ticks)
 """
 
 
@@ -411,6 +417,9 @@ def test_a_submission_sees_only_itself_and_may_use_several_processes(spied, monk
         assert submission.call("report") == ""
         assert submission.call("multiprocess") == [1, 2]
         assert "A_SECRET" not in submission.call("environment")
+        before = submission.call("ticked")
+        time.sleep(0.3)
+        assert submission.call("ticked") < before + 10  # nothing runs between two calls
     finally:
         submission.close()
 
@@ -431,7 +440,7 @@ def test_without_bubblewrap_root_makes_it_nobody_and_says_so(spied, monkeypatch)
 def test_without_anything_to_hold_a_submission_grading_is_refused_unless_asked_for(tmp_path):
     (tmp_path / "sitecustomize.py").write_text("from grading.grader import sandbox\nsandbox.kind = lambda: 'none'\n")
     environment = QUIET | {"PYTHONPATH": f"{tmp_path}:{GRADING.parent}"}
-    run = [*GRADE, f"--submission={DENSE}", "-k", "part6"]
+    run = [*GRADE, f"--submission={DENSE}", "-k", "samples"]
     refused = subprocess.run(run, capture_output=True, text=True, env=environment)
     assert refused.returncode == 4 and "--no-sandbox" in refused.stderr
     graded = subprocess.run([*run, "--no-sandbox"], capture_output=True, text=True, env=environment)
@@ -471,6 +480,15 @@ def test_forged_messages_are_refused_and_texts_made_writable():
         wire.decode(lambda n: (len(many).to_bytes(4, "big"), many)[n > 4] if n in (4, len(many)) else bytes(n))
 
 
+def test_odd_answers_are_lost_before_they_cost_memory():
+    for odd in (np.broadcast_to(np.uint8(0), 2**40), 10**400, "x", {"a": 1}, [[1], [1, 2]], None, wire.Bad("is odd")):
+        with pytest.raises(Lost):
+            as_array("f", odd, (2, 3))
+    submission = Changed(DENSE, ())
+    submission.call = lambda name, **_: np.arange(2)
+    assert {share for share, _ in judged(submission).values()} == {0}
+
+
 def test_names_are_written_so_that_none_is_taken_for_another_or_for_a_formula():
     odd = [os.fsdecode(b"caf\xe9"), "caf\\xe9", "a\nb", "a\\x0ab", "=1+1", "@x", "-x", "+x", "Zoë"]
     shown = [names.shown(name) for name in odd]
@@ -500,7 +518,7 @@ for pid in (1, os.getppid(), GRADER):
 def preprocess(**_): raise ValueError('\\ud800 \\x1b]0;x\\x07')
 def report(): return '\\udfff'
 """,
-    b"04 caf\xe9\x1b\n": "raise SystemExit('=1')",
+    b"04 caf\xe9\x1b\n": "import os; raise SystemExit(f'=1 of {len(os.sched_getaffinity(0))} processors')",
     b"=05 formula": "def preprocess(**_): return '=1', {'a': 1}, print('\\x1b[2J' * 9999)",
     b"06 memory": """
 import ctypes
@@ -613,6 +631,10 @@ def test_a_hostile_class_harms_nobody_and_leaves_nothing(tmp_path):
     assert "04 caf\\xe9\\x1b\\x0a" in graded and "'=05 formula" in graded
     details = b"".join(path.read_bytes() for path in (tmp_path / "grades").iterdir())
     assert b"canary sings" not in details and b"\x1b" not in details
+    processors = len(os.sched_getaffinity(0))
+    assert any(
+        f"=1 of {share or 1} processors".encode() in details for share in (processors // 2, (processors + 1) // 2)
+    )
     assert canary.parent.stat().st_mode & 0o777 == 0o755 and (tmp_path / "class").stat().st_mode & 0o777 == 0o755
     assert leftovers(tmp_path / "tmp") == before
     # Started again, only what did not come to its end is tried.
@@ -637,7 +659,7 @@ def test_a_class_is_graded_from_where_it_stopped_and_again_by_name(tmp_path):
     third = grade_all(students, table, "--regrade", "ada")
     assert "ada" in third.stdout and "bob" not in third.stdout
     assert rows(table)["ada"]["seed"] != seed and rows(table)["ada"]["teacher"] == "3"
-    partial = grade_all(students, table, "--regrade", "bob", "-k", "part6")
+    partial = grade_all(students, table, "--regrade", "bob", "-k", "samples")
     assert partial.returncode == 0 and rows(table)["bob"]["status"] == "partial"
     assert "bob" in grade_all(students, table).stdout and rows(table)["bob"]["status"] == "graded"
 
@@ -675,12 +697,30 @@ def test_a_killed_grader_leaves_valid_results_and_no_process(tmp_path):
     process.send_signal(signal.SIGKILL)
     process.wait()
     content = json.loads(results.read_text())
-    assert len(content["tests"]) == len(items()) and content["extra_data"]["status"] == "grader failed"
+    assert len(content["tests"]) == len(ITEMS) and content["extra_data"]["status"] == "grader failed"
     for _ in range(100):
         if not leftovers(tmp_path)["processes"]:
             return
         time.sleep(0.05)
     raise AssertionError(leftovers(tmp_path)["processes"])
+
+
+def test_no_link_leads_to_the_work_of_another(tmp_path):
+    with zipfile.ZipFile(tmp_path / "other.zip", "w") as archive:
+        archive.write(DENSE / "solution.py", "adapters.py")
+    links = {
+        "tests/grading/adapters.py": DENSE / "solution.py",
+        "tests": GRADING.parent,
+        "adapters.py": DENSE / "solution.py",
+    }
+    links |= {"mine.zip": tmp_path / "other.zip", "work": DENSE}
+    for number, (link, target) in enumerate(links.items()):
+        folder = tmp_path / str(number)
+        (folder / link).parent.mkdir(parents=True)
+        (folder / link).symlink_to(target)
+        assert archives.located(folder, tmp_path) == folder
+        with pytest.raises(Failure, match="is not there|could not be imported"):
+            Submission(folder).call("second_estimator")
 
 
 def test_the_same_seed_draws_the_same_and_another_does_not():
@@ -700,7 +740,7 @@ def test_gradescope_archive_runs_as_configured_and_prints_its_seed(tmp_path):
         archive.extractall(source)
     shutil.copytree(DENSE, tmp_path / "submission" / "my folder")
     (tmp_path / "venv" / "bin").mkdir(parents=True)
-    (tmp_path / "venv" / "bin" / "python").write_text(f'#!/bin/sh\nexec {sys.executable} "$@" -k part6 --seed 5\n')
+    (tmp_path / "venv" / "bin" / "python").write_text(f'#!/bin/sh\nexec {sys.executable} "$@" -k samples --seed 5\n')
     (tmp_path / "venv" / "bin" / "python").chmod(0o755)
     run = ["bash", str(source / "run_autograder")]
     environment = QUIET | {"AUTOGRADER": str(tmp_path)}
@@ -739,7 +779,7 @@ def test_the_readme_says_what_holds():
     text, limits = " ".join((GRADING / "README.md").read_text(encoding="utf-8").split()), Limits()
     assert len((GRADING / "README.md").read_text(encoding="utf-8").splitlines()) <= 50
     seconds = f"A call may take {limits.call_seconds} s, `train` {limits.train_seconds} s, all {limits.total_seconds} s"
-    assert f"{seconds}, memory {limits.memory >> 30} GiB" in text
+    assert f"{seconds}, memory {limits.memory >> 30} GiB" in text and f"{2 * sandbox.TMPFS >> 30} GiB at most" in text
     assert ", ".join(f"{part} {points}" for part, points in PARTS.items() if part != BONUS) in text
     body = ast.parse((GRADING / "adapters.py").read_text(encoding="utf-8")).body
     functions = [node.name for node in body if isinstance(node, ast.FunctionDef) and not node.name.startswith("_")]

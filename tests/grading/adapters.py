@@ -86,16 +86,7 @@ def noise_log_density(images: np.ndarray, variance: np.ndarray) -> np.ndarray:
     return DiagonalNoise(variance).log_prob(images.astype(np.float32))
 
 
-def nce_loss(
-    diagonal: np.ndarray,
-    couplings: np.ndarray,
-    log_partition: float,
-    data: np.ndarray,
-    noise: np.ndarray,
-    data_log_noise: np.ndarray,
-    noise_log_noise: np.ndarray,
-    noise_ratio: float,
-) -> float:
+def nce_loss(diagonal, couplings, log_partition, data, noise, data_log_noise, noise_log_noise, noise_ratio) -> float:
     """−J of the exercise, the loss that NCE minimises.
 
     −J = −mean_i log[p_θ(x_i) / (p_θ(x_i) + ν p_n(x_i))] − ν mean_j log[ν p_n(x'_j) / (p_θ(x'_j) + ν p_n(x'_j))]
@@ -114,20 +105,11 @@ def nce_loss(
     )
 
 
-def nce_gradient(
-    diagonal: np.ndarray,
-    couplings: np.ndarray,
-    log_partition: float,
-    data: np.ndarray,
-    noise: np.ndarray,
-    data_log_noise: np.ndarray,
-    noise_log_noise: np.ndarray,
-    noise_ratio: float,
-) -> tuple[np.ndarray, np.ndarray, float]:
+def nce_gradient(diagonal, couplings, log_partition, data, noise, data_log_noise, noise_log_noise, noise_ratio):
     """The gradient of `nce_loss` for shared weights, arguments as there.
 
     Returns:
-      Its derivatives by `diagonal`, by `couplings` and by c, each in the shape of what it is by.
+      Its derivatives (by `diagonal`, a number; by `couplings`, [K]; by c, a number).
     """
     layer = _layer(diagonal, couplings, *data.shape[1:])
     theta, c = tf.constant(np.r_[diagonal, couplings]), tf.constant(log_partition, tf.float64)

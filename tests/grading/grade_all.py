@@ -34,6 +34,7 @@ RUNNING = set()
 
 
 def main():
+    sys.stdout.reconfigure(errors="backslashreplace")  # whatever the terminal can take
     parser = argparse.ArgumentParser(description="Grade every submission in a folder into one CSV file.")
     parser.add_argument("submissions", help="folder or zip of submissions: make grade-all SUBMISSIONS=students")
     parser.add_argument("csv", type=Path)
@@ -45,14 +46,16 @@ def main():
     if not os.path.isdir(options.submissions) and not archives.is_zip(options.submissions):
         parser.error(f"there is no folder or zip {shown(options.submissions)}")
     if sandbox.kind() == "none" and "--no-sandbox" not in for_pytest:
-        parser.error("nothing can hold a submission here: install bubblewrap, or give --no-sandbox if you trust all")
+        parser.error(sandbox.NOTHING_HOLDS)
     details = options.csv.with_suffix("")
     details.mkdir(parents=True, exist_ok=True)
     graded, marks = resume(options.csv, [for_a_cell(name) for name in options.regrade])
     with tempfile.TemporaryDirectory(prefix="grade-all-") as scratch:
         found = archives.submissions(Path(options.submissions), Path(scratch), say)
         todo = [(name, path) for name, path in found if for_a_cell(name) not in graded]
-        with ThreadPoolExecutor(max(1, options.jobs)) as pool:
+        jobs = max(1, options.jobs)
+        numbers = iter(range(jobs))
+        with ThreadPoolExecutor(jobs, initializer=lambda: keep_to_a_share(next(numbers), jobs)) as pool:
             running = [pool.submit(grade, name, path, details, Path(scratch), for_pytest) for name, path in todo]
             try:
                 for number, future in enumerate(as_completed(running), len(found) - len(todo) + 1):
@@ -64,6 +67,13 @@ def main():
                 for process in RUNNING:
                     process.kill()
                 raise
+
+
+def keep_to_a_share(job, jobs):
+    """Gives this thread, and what it starts, processors of its own, so that no submission slows down another."""
+    with suppress(AttributeError):  # not on Linux
+        processors = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, processors[job::jobs] or processors)
 
 
 def say(line):

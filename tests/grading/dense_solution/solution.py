@@ -38,11 +38,7 @@ def quadratic_form(diagonal, couplings, images):
 
 
 def is_positive_definite(diagonal, couplings, height, width):
-    return positive_definite(precision_matrix(diagonal, couplings, height, width))
-
-
-def positive_definite(matrix):
-    return bool(np.linalg.eigvalsh(matrix).min() > 0)
+    return bool(np.linalg.eigvalsh(precision_matrix(diagonal, couplings, height, width)).min() > 0)
 
 
 def log_partition(diagonal, couplings, height, width):

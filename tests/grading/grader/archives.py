@@ -59,12 +59,12 @@ def _inherited(folder):
 
 
 def _within(folder):
-    """All files, the shallowest first; links to folders are not followed."""
+    """All files, the shallowest first; no links, which may lead to another's."""
     level = [folder]
     for _ in range(_DEPTH):
         entries = [entry for path in level for entry in sorted(os.scandir(path), key=lambda entry: entry.name)]
         entries = [entry for entry in entries if not _rubbish(entry.name)]
-        yield from (Path(entry.path) for entry in entries if not entry.is_dir(follow_symlinks=False))
+        yield from (Path(entry.path) for entry in entries if entry.is_file(follow_symlinks=False))
         level = [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
 
 

@@ -25,10 +25,10 @@ def call(submission, name, **arguments):
         raise Lost(f"{name} {failure}.") from failure
 
 
-def ask(submission, name, shape, **arguments):
-    """Calls an adapter function for one float64 array of `shape`; Lost if there is none."""
+def ask(submission, name, shape, if_nan="", **arguments):
+    """Calls an adapter function for one float64 array of `shape`; Lost if there is none, with a hint if it is NaN."""
     try:
-        return as_array(name, call(submission, name, **arguments), shape)
+        return as_array(name, call(submission, name, **arguments), shape, if_nan=if_nan)
     except Lost:
         submission.failed.setdefault(name, submission.title)
         raise
@@ -63,12 +63,12 @@ def there(part):
     return part
 
 
-def as_array(name, value, *shapes):
+def as_array(name, value, *shapes, if_nan=""):
     """`value` as a finite float64 array of one of `shapes`; else Lost. Axes of length 1 may be more or fewer."""
     require(value is not None, f"{name} returned None; is something missing at its `return`?")
     require(not isinstance(value, Bad), f"{name} {value}.")
     try:
-        array = np.asarray(value, np.float64)
+        array = value if isinstance(value, np.ndarray) else np.asarray(value, np.float64)
     except (ValueError, TypeError, OverflowError):
         raise Lost(f"{name} returned a {type(value).__name__} where an array of numbers is needed.") from None
     for shape in shapes:
@@ -78,7 +78,8 @@ def as_array(name, value, *shapes):
             break
     needed = " or ".join(map(str, shapes))
     require(array.shape in shapes, f"{name} returned an array of shape {array.shape}; {needed} is needed.")
-    require(np.isfinite(array).all(), f"{name} returned NaN or infinite numbers.")
+    array = array.astype(np.float64)  # now that it is not too large
+    require(np.isfinite(array).all(), f"{name} returned NaN or infinite numbers. {if_nan}".rstrip())
     return array
 
 
@@ -112,11 +113,14 @@ def check(submission, function, value, expected, sentence, errors=(), follow=(),
       follow: (charged function, value) of each value that would follow from it.
     """
     if distance(value, expected) < tolerance:
+        submission.right.add(function)
         return
     for source, alternative in follow:
         if distance(value, alternative) < tolerance:
+            submission.right.add(function)
             submission.remark(f"Right for your own {source}, which is charged in “{submission.failed[source]}” only.")
             return
+    submission.wrong.add(function)
     for said, wrong, share in errors:
         if np.shape(wrong) == np.shape(value) and distance(value, wrong) < tolerance:
             charge(submission, function, said, share)

@@ -37,7 +37,7 @@ def lattice(submission, connectivity):
         random, shape = submission.random(f"lattice {connectivity}"), SHAPES["lattice"]
         smallest = 0
         while smallest < 0.3:
-            couplings = [-random.uniform(1.0, 1.3), -random.uniform(0.6, 0.9)]
+            couplings = [*-random.uniform(0.5, 1.4, 2)]
             couplings += [random.uniform(0.5, 0.8), -random.uniform(0.2, 0.4)] if connectivity == 8 else []
             truth = reference.precision_matrix(random.uniform(4.2, 5), couplings, *shape)
             smallest = np.linalg.eigvalsh(truth)[0]
@@ -64,7 +64,7 @@ def digits(submission):
                 random.permutation(arrays[split])[:count, top : top + height, left : left + width]
                 for split, count in (("train", 1500), ("test", 500))
             ]
-        contrast = np.exp(random.uniform(-0.35, 0.35))
+        contrast = np.exp(random.uniform(-0.5, 0.5))
         train, test = (contrast * (r / 255 + random.normal(0, 0.1, r.shape)) for r in raw)
         mean = train.mean(axis=0)
         train, test = train - mean, test - mean

@@ -1,14 +1,14 @@
-"""The processes that a submission started, wherever they hide: counted, weighed and killed by way of /proc."""
+"""The processes that a submission started, wherever they hide: counted, weighed and killed."""
 
 import contextlib
 import ctypes
-import os
 import signal
 import time
-from pathlib import Path
+
+import psutil
 
 _PR_SET_CHILD_SUBREAPER = 36
-_PAGE = os.sysconf("SC_PAGE_SIZE")
+_GONE = psutil.Error, OSError
 
 
 class Tree:
@@ -20,7 +20,7 @@ class Tree:
     def __init__(self):
         with contextlib.suppress(AttributeError):  # not on Linux
             ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-        self._ours = _descendants()
+        self._ours = set(psutil.Process().children(recursive=True))
 
     def usage(self, enough):
         """(number of processes, memory of all in bytes: more than `enough` only if shared pages count once)."""
@@ -31,45 +31,34 @@ class Tree:
     def kill(self):
         """Kills all, again and again until none is left to start another."""
         for _ in range(200):
-            members = self._members()
-            if not members:
+            if not self._members():
                 return
-            for stop in (signal.SIGSTOP, signal.SIGKILL):
-                for pid in members:
-                    with contextlib.suppress(OSError):
-                        os.kill(pid, stop)
+            self.signal(signal.SIGSTOP)
+            self.signal(signal.SIGKILL)
             time.sleep(0.01)
 
+    def signal(self, number):
+        for member in self._members():
+            with contextlib.suppress(*_GONE):
+                member.send_signal(number)
+
     def _members(self):
-        return _descendants() - self._ours
+        return [p for p in psutil.Process().children(recursive=True) if p not in self._ours and _is_alive(p)]
 
 
-def _descendants():
-    children = {}
-    for entry in os.listdir("/proc") if os.path.isdir("/proc") else ():
-        if entry.isdigit():
-            with contextlib.suppress(OSError):
-                state, parent = Path("/proc", entry, "stat").read_text().rpartition(")")[2].split()[:2]
-                if state != "Z":
-                    children.setdefault(int(parent), []).append(int(entry))
-    found, todo = set(), [os.getpid()]
-    while todo:
-        new = children.get(todo.pop(), [])
-        found.update(new)
-        todo += new
-    return found
+def _is_alive(process):
+    with contextlib.suppress(*_GONE):
+        return process.status() != psutil.STATUS_ZOMBIE
+    return False
 
 
-def _resident(pid):
-    try:
-        return int(Path("/proc", str(pid), "statm").read_text().split()[1]) * _PAGE
-    except (OSError, ValueError, IndexError):
-        return 0
+def _resident(process):
+    with contextlib.suppress(*_GONE):
+        return process.memory_info().rss
+    return 0
 
 
-def _proportional(pid):
-    try:
-        lines = Path("/proc", str(pid), "smaps_rollup").read_text().splitlines()
-        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
-    except (OSError, ValueError, StopIteration):
-        return _resident(pid)
+def _proportional(process):
+    with contextlib.suppress(*_GONE):
+        return process.memory_full_info().pss
+    return _resident(process)

@@ -19,39 +19,44 @@ from pathlib import Path
 GRADER = Path(__file__).resolve().parent
 HIDDEN = GRADER.parents[2]  # the package with the tests
 NOBODY = 65534
+PYTHON = os.path.abspath(sys.executable)  # inside the sandbox no `..` leads out of a folder that is not there
+NOTHING_HOLDS = (
+    "nothing can hold a submission here: install bubblewrap (apt-get install bubblewrap), grade as root, "
+    "or give --no-sandbox where you trust every submission"
+)
 TMPFS = 2**29  # bytes of /tmp, and of /dev/shm
 MOST_BYTES, MOST_FILES, DEEPEST = 2**28, 10_000, 30  # of a submission
 _INHERITED = Path("tests", "grading", "adapters.py")
 _LEFT_OUT = ("__pycache__", "__MACOSX", "node_modules", "venv")
 _ETC = ("ld.so.cache", "ld.so.conf", "ld.so.conf.d", "alternatives", "localtime", "fonts", "mime.types", "matplotlibrc")
-# System calls that hold memory outside a process, outlive it, or make a sandbox within the sandbox (x86-64, aarch64).
-_REFUSED = {
-    "x86_64": (0xC000003E, (29, 68, 165, 248, 249, 250, 272, 298, 308, 319, 321, 323)),
-    "aarch64": (0xC00000B7, (194, 186, 40, 217, 218, 219, 97, 241, 268, 279, 280, 282)),
+# System calls that hold memory outside a process, outlive it, make a sandbox within the sandbox, or take processors
+# that were not given.
+_CALLS = {  # (architecture, the refused ones, mmap)
+    "x86_64": (0xC000003E, (29, 68, 165, 203, 248, 249, 250, 272, 298, 308, 319, 321, 323), 9),
+    "aarch64": (0xC00000B7, (194, 186, 40, 122, 217, 218, 219, 97, 241, 268, 279, 280, 282), 222),
 }
 _REFUSED_EVERYWHERE = (425, 428, 429, 430, 431, 432, 442, 447)  # io_uring, new mounts, secret memory
 _ENOSYS = 38
 
 
-class NoRoom(Exception):
-    """The submission could not be copied; a sentence that starts after "adapters.py "."""
+class Failure(Exception):
+    """Why a call brought no value: one sentence for the student, which starts after "your <function> "."""
 
 
 @functools.cache
 def kind():
     """What can hold a submission here: "bwrap", "nobody" or "none"."""
-    if shutil.which("bwrap"):
-        command = ["bwrap", *_namespaces(), *_system(), "--size", "4096", "--tmpfs", "/tmp", "true"]
-        if subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True).returncode == 0:
-            return "bwrap"
-    return "nobody" if os.geteuid() == 0 and _nobody_has_python() else "none"
+    python = [PYTHON, "-c", "import numpy"]
+    if shutil.which("bwrap") and _runs(["bwrap", *_namespaces(), *_mounts([]), "--", *python]):
+        return "bwrap"
+    # Not where Python lies in root's home.
+    if os.geteuid() == 0 and _runs(python, user=NOBODY, group=NOBODY, extra_groups=[]):
+        return "nobody"
+    return "none"
 
 
-def _nobody_has_python():
-    """Not where Python lies in root's home."""
-    command = [sys.executable, "-c", "import numpy"]
-    options = {"user": NOBODY, "group": NOBODY, "extra_groups": [], "cwd": "/", "capture_output": True}
-    return subprocess.run(command, stdin=subprocess.DEVNULL, **options).returncode == 0
+def _runs(command, **options):
+    return subprocess.run(command, cwd="/", stdin=subprocess.DEVNULL, capture_output=True, **options).returncode == 0
 
 
 def note(held_by):
@@ -86,12 +91,10 @@ class Room:
             scratch = self._made("scratch")
             if self.kind == "nobody":
                 os.chown(scratch, NOBODY, NOBODY)
-        except OSError as error:
+        except (OSError, Failure) as error:
             self.remove()
-            raise NoRoom(f"could not be read: {error.strerror or error}") from error
-        except NoRoom:
-            self.remove()
-            raise
+            said = str(error) if isinstance(error, Failure) else f"could not be read: {error.strerror or error}"
+            raise Failure(said) from error
         inside = {"submission": "/submission", "grader": "/grader", "scratch": "/tmp"}
         self.at = inside if self.kind == "bwrap" else {name: str(self.path / name) for name in inside}
 
@@ -103,12 +106,11 @@ class Room:
         for hidden in (HIDDEN, Path(folder).resolve().parent):
             if any(Path(shown) in hidden.parents for shown in ("/usr", *_pythons())):
                 binds = ["--tmpfs", str(hidden), *binds]
-        size = ["--perms", "1777", "--size", str(TMPFS), "--tmpfs"]
         filters = self.path / "seccomp"
         filters.write_bytes(_system_calls())
         handle = os.open(filters, os.O_RDONLY)
-        mounts = [*_system(), *size, "/dev/shm", *size, "/tmp", *binds, *_prefixes()]
-        return ["bwrap", *_namespaces(), *mounts, "--chdir", "/tmp", "--seccomp", str(handle), "--", *python], [handle]
+        there = ["--chdir", "/tmp", "--seccomp", str(handle), "--"]
+        return ["bwrap", *_namespaces(), *_mounts(binds), *there, *python], [handle]
 
     def remove(self):
         shutil.rmtree(self.path, ignore_errors=True)
@@ -123,8 +125,8 @@ class Room:
         if (folder / "adapters.py").is_file():
             _copy_tree(folder, target, budget)
             return "adapters.py"
-        if not (folder / _INHERITED).is_file():
-            raise NoRoom("is not there: put it at the top of the submission's folder")
+        if not (folder / _INHERITED).is_file() or (folder / _INHERITED).resolve() != folder.resolve() / _INHERITED:
+            raise Failure("is not there: put it at the top of the submission's folder")
         # A copy of this package's layout holds the tests themselves: all is taken but them, and data sets.
         _copy_tree(folder, target, budget, left_out=("tests", "data"))
         (target / _INHERITED).parent.mkdir(parents=True)
@@ -152,7 +154,7 @@ def _copy_tree(source, target, budget, left_out=(), depth=DEEPEST):
             os.chmod(copy, 0o644)
     if min(budget) < 0:
         limit = f"{MOST_BYTES >> 20} MiB, {MOST_FILES} files or {DEEPEST} levels"
-        raise NoRoom(f"cannot be graded: the folder holds more than {limit}")
+        raise Failure(f"cannot be graded: the folder holds more than {limit}")
 
 
 def _namespaces():
@@ -162,6 +164,14 @@ def _namespaces():
     else:
         user = ["--unshare-user", "--uid", str(NOBODY), "--gid", str(NOBODY)]
     return [*apart, *user, "--die-with-parent", "--new-session"]
+
+
+def _mounts(binds):
+    """The system, /tmp and /dev/shm of bounded size, `binds`, and Python."""
+    size = ["--perms", "1777", "--size", str(TMPFS), "--tmpfs"]
+    # Pages of a shared map of /dev/zero would be counted for no process.
+    no_zeros = ["--dev-bind", "/dev/null", "/dev/zero"]
+    return [*_system(), *no_zeros, *size, "/dev/shm", *size, "/tmp", *binds, *_prefixes()]
 
 
 def _system():
@@ -197,12 +207,15 @@ def _bind(path, inside=None):
 
 def _system_calls():
     """A seccomp program (Linux's classic BPF) that answers the refused calls with "no such call"."""
-    architecture, numbers = _REFUSED.get(platform.machine(), (None, ()))
+    architecture, numbers, mmap = _CALLS.get(platform.machine(), (None, (), 0))
+    load, equal, at_least, mask, end = 0x20, 0x15, 0x35, 0x54, 0x06
+    allow, refuse = (end, 0, 0, 0x7FFF0000), (end, 0, 0, 0x00050000 | _ENOSYS)
     if architecture is None:
-        return struct.pack("=HBBI", 0x06, 0, 0, 0x7FFF0000)
-    numbers = (*numbers, *_REFUSED_EVERYWHERE)
-    lines = [(0x20, 0, 0, 4), (0x15, 0, len(numbers) + 3, architecture), (0x20, 0, 0, 0)]
-    lines.append((0x35, len(numbers) + 1, 0, 0x40000000))  # the x32 numbers
-    lines += [(0x15, len(numbers) - k, 0, number) for k, number in enumerate(numbers)]
-    lines += [(0x06, 0, 0, 0x7FFF0000), (0x06, 0, 0, 0x00050000 | _ENOSYS)]
-    return b"".join(struct.pack("=HBBI", *line) for line in lines)
+        return struct.pack("=HBBI", *allow)
+    lines = [(load, 0, 0, 4), (equal, 1, 0, architecture), refuse]
+    lines += [(load, 0, 0, 0), (at_least, 0, 1, 0x40000000), refuse]  # the x32 numbers
+    for number in (*numbers, *_REFUSED_EVERYWHERE):
+        lines += [(equal, 0, 1, number), refuse]
+    # mmap for memory that is shared and of no file: its pages are counted for no process that has let go of them.
+    lines += [(equal, 0, 4, mmap), (load, 0, 0, 40), (mask, 0, 0, 0x21), (equal, 0, 1, 0x21), refuse]
+    return b"".join(struct.pack("=HBBI", *line) for line in (*lines, allow))

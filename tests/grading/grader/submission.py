@@ -23,6 +23,7 @@ class Submission:
 
     Attributes:
       failed: {function: the title of the item that it was charged in}.
+      right, wrong: the functions that gave right answers, and wrong ones.
       charged: {(function, sentence): the title of the item} of the errors that were recognised.
       remarks: sentences about the present item that cost nothing.
       notes: sentences for the teacher.
@@ -34,6 +35,7 @@ class Submission:
         self.seed = secrets.randbelow(10**9) if seed is None else seed
         self.output = ""
         self.failed, self.charged, self.notes = {}, {}, []
+        self.right, self.wrong = set(), set()
         self.begin("")
         self._worker = None
         self._refused, self._kept = {}, {}
@@ -70,9 +72,9 @@ class Submission:
         seconds = self.limits.train_seconds if name == "train" else self.limits.call_seconds
         started = time.monotonic()
         try:
-            worker = self._start()
-            # The report is read however long the fits took.
-            return worker.call(name, arguments, seconds if name == "report" else min(seconds, self._left()))
+            if name != "report":  # which is read however long the fits took
+                seconds = min(seconds, self._left())
+            return self._start().call(name, arguments, seconds)
         except Ended as error:
             self._refused[name] = f"{error} (when it was called first; it was not called again)"
             self._forget()

@@ -3,25 +3,22 @@
 import json
 import os
 import select
+import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
 from dataclasses import dataclass
 
 from grading.grader import sandbox, wire
 from grading.grader.processes import Tree
+from grading.grader.sandbox import Failure
 
 _START = "import sys; sys.path[0] = {!r}; import worker; del sys.path[0]; worker.main()"
 PROCESSES = 64
 _THREADS = 4096  # of all processes of one user
 _POLL_SECONDS = 0.1
 _KEEP = 1500  # characters of its output, from the start and from the end
-
-
-class Failure(Exception):
-    """Why a call brought no value: one sentence for the student, which starts after "your <function> "."""
 
 
 class Ended(Failure):
@@ -62,10 +59,7 @@ class Worker:
 
     def __init__(self, folder, limits, seconds):
         self.limits = limits
-        try:
-            self.room = sandbox.Room(folder)
-        except sandbox.NoRoom as error:
-            raise Failure(str(error)) from error
+        self.room = sandbox.Room(folder)
         self.tree, self._watched = Tree(), 0.0
         self.channel, theirs = socket.socketpair()
         at = self.room.at
@@ -76,7 +70,7 @@ class Worker:
             "channel": theirs.fileno(),
             "limits": limits.of_process(),
         }
-        python = [sys.executable, "-s", "-c", _START.format(at["grader"]), json.dumps(settings)]
+        python = [sandbox.PYTHON, "-s", "-c", _START.format(at["grader"]), json.dumps(settings)]
         command, handles = self.room.command(python, folder)
         with theirs:
             self.process = subprocess.Popen(
@@ -122,6 +116,8 @@ class Worker:
         self.room.remove()
 
     def _exchange(self, request, seconds):
+        """An answer; between exchanges nothing of the submission runs, and so nothing slows the grader down."""
+        self.tree.signal(signal.SIGCONT)
         deadline = time.monotonic() + seconds, seconds
         try:
             if request is not None:
@@ -129,6 +125,7 @@ class Worker:
             answer = wire.decode(lambda count: self._read(count, deadline))
             if not isinstance(answer, dict):
                 raise wire.BadMessage("sent what is no answer")
+            self.tree.signal(signal.SIGSTOP)
             return answer
         except wire.BadMessage as error:
             self.end()

@@ -10,6 +10,7 @@ from grading.grader.judge import ask_for_several, closeness, own_matrices, requi
 # No sampled fit is as near: (nats of log Z for one fit, for two fits, nats of divergence from maximum likelihood).
 TOO_EXACT = 2e-5, 2e-3, 1e-9
 FROM_P_N = "noise_log_density"
+MANY = 5  # functions
 BUILT_ON, MOST = ("precision_matrix", "quadratic_form", FROM_P_N), 0.75
 
 
@@ -34,7 +35,14 @@ class Fit:
 
 
 def fit(submission, estimator, problem):
-    """The `Fit` of a problem by "nce" or "second"; Lost, each time anew, if there is none."""
+    """The `Fit` of a problem by "nce" or "second"; Lost, each time anew, if there is none.
+
+    Λ that was recorded in another grading may be near the one asked for here; what goes with it is not.
+    """
+    require(
+        submission.right or len(submission.wrong) < MANY,
+        "None of your answers was right for what was drawn here, so your fits are taken for those of other images.",
+    )
     return submission.once(("fit", estimator, id(problem)), lambda: _train(submission, estimator, problem))
 
 

@@ -76,6 +76,8 @@ def _to_json(value, tail):
 
 def _as_numpy(value):
     """Tensors of all libraries, with gradients or not, sparse matrices, and whatever NumPy itself can read."""
+    if isinstance(value, (list, tuple)) and value and hasattr(value[0], "detach"):
+        return np.array([_as_numpy(entry) for entry in value])
     if hasattr(value, "detach"):
         value = value.detach().cpu()
     for dense in ("toarray", "to_dense", "to_numpy"):

@@ -4,11 +4,14 @@ import sys
 import zipfile
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from grading.grader.rubric import VISIBILITIES
+
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[2]
 AT_THE_TOP = ("setup.sh", "run_autograder")
-LEFT_OUT = ("adapters.py", "dense_solution", "wrong", "gradescope", "kit", "grade_all.py")
-VISIBILITIES = ("visible", "hidden", "after_due_date", "after_published")
+LEFT_OUT = ("adapters.py", "dense_solution", "wrong.py", "gradescope", "kit", "grade_all.py")
 
 
 def files():

@@ -5,7 +5,7 @@ import numpy as np
 from grading.grader import errors, reference
 from grading.grader.judge import ask, check, distance, own_matrix, require
 from grading.grader.rubric import item
-from grading.test_part3_nce import HEIGHT, WIDTH, situation
+from grading.items.part3_nce import HEIGHT, WIDTH, situation
 
 D = HEIGHT * WIDTH
 CLOSE = 1e-4
@@ -29,7 +29,7 @@ def root(submission):
 
 
 @item("samples", 4, "samples with covariance Λ⁻¹")
-def test_covariance(submission):
+def covariance(submission):
     matrix, _ = root(submission)
     weights, _ = weights_and_mean(submission)
     size = {"height": HEIGHT, "width": WIDTH}
@@ -45,14 +45,29 @@ def test_covariance(submission):
 
 
 @item("samples", 2, "samples around the mean")
-def test_mean(submission):
+def mean(submission):
     _, offset = root(submission)
     _, mean = weights_and_mean(submission)
     require(distance(offset, mean.ravel()) < CLOSE, "Samples for ε = 0 must be the mean image μ.")
 
 
 @item("samples", 2, "A the symmetric root, as the exercise writes it")
-def test_symmetric_root(submission):
+def symmetric_root(submission):
     matrix, _ = root(submission)
     require(distance(matrix, matrix.T) < CLOSE, "A = Λ^(−½) is the symmetric root; another factor of Σ was used.")
     require((np.linalg.eigvalsh(matrix) > 0).all(), "A = Λ^(−½) has positive eigenvalues, as Λ has.")
+    weights, _ = weights_and_mean(submission)
+    size = {"height": HEIGHT, "width": WIDTH}
+    of_lattice = [reference.precision_matrix(**weights, **size), *own_matrix(submission, **weights, **size)]
+    # Another power of Λ is charged above.
+    require(any(_is_a_power(matrix, of) for of in of_lattice), "A = Λ^(−½) is a power of the given Λ; yours is not.")
+
+
+def _is_a_power(matrix, of):
+    """Whether the logarithms of the eigenvalues lie on a line, and the eigenvectors are the same."""
+    values, vectors = np.linalg.eigh(of)
+    in_its_basis = vectors.T @ matrix @ vectors
+    logs = np.log(np.abs(np.diag(in_its_basis)))
+    off_the_line = np.polyval(np.polyfit(np.log(np.abs(values)), logs, 1), np.log(np.abs(values))) - logs
+    off_the_diagonal = in_its_basis - np.diag(np.diag(in_its_basis))
+    return max(np.abs(off_the_line).max(), np.abs(off_the_diagonal).max()) < 1e-3

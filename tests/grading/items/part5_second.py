@@ -2,16 +2,19 @@
 
 from grading.grader import errors, problems, reference
 from grading.grader.judge import ask, call, check, own_forms, own_matrix, require
-from grading.grader.rubric import Lost, item
+from grading.grader.rubric import item
 from grading.grader.trainings import fit, judge_fit
-from grading.test_part2_model import per_edge, shared
+from grading.items.part2_model import per_edge, shared
+from grading.items.part3_nce import SOFTPLUS
 
 CHOICES = ("conditional_nce", "score_matching")
 
 
 def choice(submission):
     name = submission.once("second estimator", lambda: call(submission, "second_estimator"))
-    require(name in CHOICES, f"second_estimator must return {' or '.join(map(repr, CHOICES))}.")
+    require(
+        isinstance(name, str) and name in CHOICES, f"second_estimator must return {' or '.join(map(repr, CHOICES))}."
+    )
     return name
 
 
@@ -20,11 +23,7 @@ def check_loss(submission, diagonal, couplings, images, perturbed):
     matrix = reference.precision_matrix(diagonal, couplings, **size)
     weights = {"diagonal": diagonal, "couplings": couplings}
     name = choice(submission)
-    try:
-        value = ask(submission, "second_loss", (), **weights, images=images, perturbed=perturbed)
-    except Lost as lost:
-        hint = " exp overflows; softplus(t) = max(t, 0) + log(1 + exp(−|t|)) does not." if "NaN" in str(lost) else ""
-        raise Lost(f"{lost}{hint}") from lost
+    value = ask(submission, "second_loss", (), SOFTPLUS, **weights, images=images, perturbed=perturbed)
     if name == "conditional_nce":
         pair = [reference.quadratic_form(matrix, x) for x in (images, perturbed)]
         expected, known = reference.conditional_nce_loss(*pair), errors.conditional_nce(*pair)
@@ -47,22 +46,22 @@ def images_and_perturbed(submission, height, width, spread=1.0):
 
 
 @item("second estimator", 4, "its loss, shared weights")
-def test_loss_shared(submission):
+def loss_shared(submission):
     check_loss(submission, *shared(submission), *images_and_perturbed(submission, 4, 5))
 
 
 @item("second estimator", 2, "its loss, a weight for each pixel and edge")
-def test_loss_per_edge(submission):
+def loss_per_edge(submission):
     check_loss(submission, *per_edge(submission), *images_and_perturbed(submission, 5, 7))
 
 
 @item("second estimator", 2, "its loss at 28 × 28, far from a balance")
-def test_loss_large(submission):
+def loss_large(submission):
     check_loss(submission, *shared(submission), *images_and_perturbed(submission, 28, 28, spread=4.0))
 
 
 @item("second estimator", 3, "trained on digits: Λ positive definite")
-def test_training_positive_definite(submission):
+def second_training_positive_definite(submission):
     choice(submission)
     result = fit(submission, "second", problems.digits(submission))
     require(
@@ -74,7 +73,7 @@ def test_training_positive_definite(submission):
 
 
 @item("second estimator", 3, "trained on digits: nats from the best")
-def test_training_on_digits(submission):
+def second_training_on_digits(submission):
     choice(submission)
     hint = "Look at which directions in the space of images your loss probes."
     judge_fit(submission, fit(submission, "second", problems.digits(submission)), 1.0, hint)

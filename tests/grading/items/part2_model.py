@@ -61,49 +61,58 @@ def check_quadratic_form(submission, diagonal, couplings):
 
 
 @item("model", 4, "Λ assembled, shared weights")
-def test_matrix_shared(submission):
+def matrix_shared(submission):
     check_matrix(submission, *shared(submission))
 
 
 @item("model", 3, "Λ assembled, a weight for each pixel and edge")
-def test_matrix_per_edge(submission):
+def matrix_per_edge(submission):
     check_matrix(submission, *per_edge(submission))
 
 
 @item("model", 4, "xᵀΛx, shared weights")
-def test_quadratic_form_shared(submission):
+def quadratic_form_shared(submission):
     check_quadratic_form(submission, *shared(submission))
 
 
 @item("model", 3, "xᵀΛx, a weight for each pixel and edge")
-def test_quadratic_form_per_edge(submission):
+def quadratic_form_per_edge(submission):
     check_quadratic_form(submission, *per_edge(submission))
 
 
 INDEFINITE = "A Λ with negative eigenvalues was called positive definite; a determinant's sign or size cannot tell."
 REFUSED = "A positive definite Λ was called indefinite; it need not be diagonally dominant."
-KNOWN = [  # diagonal, couplings, height and width, whether positive definite, the share kept by who gets it wrong
-    (3.0, [-0.9, -0.9], 8, False, 0.0),
-    (3.0, [0.9, 0.9], 8, False, 0.0),
-    (1.0, [-0.8, 0.3], 2, False, 0.0),
-    (-1.0, [0.0, 0.0], 4, False, 0.0),
-    (4.0, [-0.9, -0.9], 8, True, 0.0),
-    (3.0, [-0.78, -0.78], 8, True, 0.5),
-    (1.0, [-0.55, 0.35], 2, True, 0.5),
-]
+
+
+def lattices(random, count=3):
+    """(arguments, whether Λ is positive definite, whether a shortcut misjudges it), all four kinds, in a drawn order.
+
+    Shortcuts are diagonal dominance, which some positive definite Λ lack, and a positive determinant, which some
+    indefinite ones have.
+    """
+    found = {kind: [] for kind in np.ndindex(2, 2)}
+    while min(map(len, found.values())) < count:
+        height, width = map(int, random.integers(2, 9, 2))
+        weights = {"diagonal": random.uniform(-1, 4), "couplings": random.uniform(-1, 1, 2)}
+        matrix = reference.precision_matrix(**weights, height=height, width=width)
+        values = np.linalg.eigvalsh(matrix)
+        if np.abs(values).min() > 0.02 * np.abs(values).max():
+            dominant = (2 * np.diag(matrix) > np.abs(matrix).sum(axis=1)).all()
+            definite = bool(values[0] > 0)
+            misjudged = not dominant if definite else (values < 0).sum() % 2 == 0
+            found[definite, misjudged].append(weights | {"height": height, "width": width})
+    drawn = [(arguments, *kind) for kind, all_of_it in found.items() for arguments in all_of_it[:count]]
+    return [drawn[k] for k in random.permutation(len(drawn))]
 
 
 @item("model", 4, "positive definite told from indefinite")
-def test_positive_definite(submission):
-    random = submission.random("positive definite")
+def positive_definite(submission):
     worst = []
-    for which in random.permutation(len(KNOWN)):
-        diagonal, couplings, size, expected, share = KNOWN[which]
-        unit = random.uniform(0.5, 2)
-        weights = {"diagonal": unit * diagonal, "couplings": unit * np.array(couplings), "height": size, "width": size}
+    for weights, expected, misjudged in lattices(submission.random("positive definite")):
         answer = bool(ask(submission, "is_positive_definite", (), **weights))
         own = [m for m in own_matrix(submission, **weights) if distance(m, m.T) < EXACT]
         if answer != expected and not any(answer == reference.is_positive_definite(m) for m in own):
+            share = 0.5 if expected and misjudged else 0.0
             worst.append((share, REFUSED if expected else INDEFINITE))
     if worst:
         share, sentence = min(worst)

@@ -28,7 +28,8 @@ def raw_images(submission):
 def preprocessed(submission):
     """The submission's [train, test, mean], each an array or a Lost: asked once."""
     train, test = raw_images(submission)
-    return submission.once("preprocessed", lambda: _ask(submission, train, test, 3))
+    seed = int(submission.random("seed of the data").integers(2**31))
+    return submission.once("preprocessed", lambda: _ask(submission, train, test, seed))
 
 
 def _ask(submission, train, test, seed):
@@ -41,11 +42,13 @@ def split_off_noise(images, raw):
     raw = raw / 255 - (raw / 255).mean(axis=0)
     images = images - images.mean(axis=0)
     slope = (raw * images).sum() / (raw * raw).sum()
+    explained = slope**2 * (raw * raw).sum() / max((images * images).sum(), 1e-300)
+    require(explained > 0.01, "These are not the images that were given, in their order, with some noise added.")
     return slope, images - slope * raw
 
 
 @item("data", 3, "pixels scaled to [0, 1]")
-def test_scale(submission):
+def scale(submission):
     train = there(preprocessed(submission)[0])
     slope, noise = split_off_noise(train, raw_images(submission)[0])
     if _clipped(train, raw_images(submission)[0]):
@@ -68,7 +71,7 @@ def _clipped(images, raw):
 
 
 @item("data", 3, "Gaussian noise of variance 1/100 on every pixel")
-def test_noise_variance(submission):
+def noise_variance(submission):
     for images, raw in zip(preprocessed(submission)[:2], raw_images(submission), strict=True):
         slope, noise = split_off_noise(there(images), raw)
         variance = (noise**2).mean() * len(raw) / (len(raw) - 1)
@@ -100,7 +103,7 @@ def test_noise_variance(submission):
 
 
 @item("data", 2, "noise independent, and drawn from the seed")
-def test_noise_independence(submission):
+def noise_independence(submission):
     pairs = zip(preprocessed(submission)[:2], raw_images(submission), strict=True)
     noise, other = (split_off_noise(there(images), raw)[1] for images, raw in pairs)
     noise, other = noise / max(noise.std(), 1e-12), other / max(other.std(), 1e-12)
@@ -111,13 +114,15 @@ def test_noise_independence(submission):
             "Noise must be drawn anew for each pixel, each image and each split.",
         )
     train, test = (images[:50] for images in raw_images(submission))
-    first, again, another = (there(_ask(submission, train, test, seed)[0]) for seed in (3, 3, 4))
+    seed = int(submission.random("seed of the noise").integers(2**31))
+    first, again, another = (there(_ask(submission, train, test, s)[0]) for s in (seed, seed, seed + 1))
+    split_off_noise(first, train)
     require(np.array_equal(first, again), "The same `seed` must give the same noise again.", share=0.5)
     require(not np.array_equal(first, another), "`seed` is ignored: another seed must give other noise.", share=0.5)
 
 
 @item("data", 2, "the training split's mean subtracted from it")
-def test_train_mean(submission):
+def train_mean(submission):
     raw = raw_images(submission)[0]
     train, _, mean = preprocessed(submission)
     slope, _ = split_off_noise(there(train), raw)  # a wrong scale has cost its points already
@@ -135,7 +140,7 @@ def test_train_mean(submission):
 
 
 @item("data", 2, "the same mean subtracted from the test split")
-def test_test_mean(submission):
+def test_mean(submission):
     train, test = raw_images(submission)
     images = there(preprocessed(submission)[1])
     slope, _ = split_off_noise(images, test)

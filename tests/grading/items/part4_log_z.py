@@ -7,18 +7,15 @@ from grading.grader.judge import ask, check, own_matrix, require
 from grading.grader.rubric import Lost, item
 from grading.grader.supervisor import Failure
 from grading.grader.trainings import judge_constant
-from grading.test_part2_model import EXACT, per_edge
+from grading.items.part2_model import EXACT, lattices, per_edge
 
 
 def check_log_partition(submission, diagonal, couplings, height, width):
     size = {"height": height, "width": width}
     matrix = reference.precision_matrix(diagonal, couplings, **size)
     sentence = "log Z is off; it is D/2 log 2π + ½ log det Σ, and Σ = Λ⁻¹."
-    try:
-        value = ask(submission, "log_partition", (), diagonal=diagonal, couplings=np.array(couplings), **size)
-    except Lost as lost:
-        hint = " A determinant of hundreds of pixels overflows; use its logarithm." if "NaN" in str(lost) else ""
-        raise Lost(f"{lost}{hint}") from lost
+    if_nan = "A determinant of hundreds of pixels overflows; use its logarithm."
+    value = ask(submission, "log_partition", (), if_nan, diagonal=diagonal, couplings=couplings, **size)
     follow = (
         ("precision_matrix", 0.5 * (len(own) * np.log(2 * np.pi) - np.linalg.slogdet(own)[1]))
         for own in own_matrix(submission, diagonal, couplings, **size)
@@ -29,42 +26,44 @@ def check_log_partition(submission, diagonal, couplings, height, width):
 
 
 @item("log Z", 3, "exact, shared weights, 28 × 28")
-def test_exact_shared(submission):
+def exact_shared(submission):
     random = submission.random("log Z")
     check_log_partition(submission, random.uniform(4.3, 4.7), -random.uniform([0.95, 0.7], [1.05, 0.9]), 28, 28)
 
 
 @item("log Z", 3, "exact, a weight for each pixel and edge")
-def test_exact_per_edge(submission):
+def exact_per_edge(submission):
     check_log_partition(submission, *per_edge(submission), 5, 7)
 
 
 @item("log Z", 2, "refused where Λ is indefinite")
-def test_refused(submission):
-    weights = {"couplings": np.array([-0.8, 0.3]), "height": 2, "width": 2}
-    ask(submission, "log_partition", (), diagonal=1.5, **weights)  # what refuses everything has refused nothing
-    for own in own_matrix(submission, diagonal=1.0, **weights):
-        if reference.is_positive_definite(own):
-            submission.remark("Your own Λ is positive definite here; it is charged above only.")
-            return
+def refused(submission):
+    for weights, positive_definite, _ in lattices(submission.random("log Z refused")):
+        own = own_matrix(submission, **weights)
+        if any(reference.is_positive_definite(matrix) != positive_definite for matrix in own):
+            submission.remark("Your own Λ differs here in what is positive definite; it is charged above only.")
+        elif positive_definite:  # what refuses everything has refused nothing
+            ask(submission, "log_partition", (), **weights)
+        else:
+            sentence = "An indefinite Λ has no log Z: raise an error or return NaN. Its determinant may be positive."
+            require(_refuses(submission, weights), sentence)
+
+
+def _refuses(submission, weights):
     try:
-        value = submission.call("log_partition", diagonal=1.0, **weights)
+        value = submission.call("log_partition", **weights)
     except Failure as failure:
         if "raised" in str(failure):
-            return
+            return True
         raise Lost(f"log_partition {failure}.") from failure
-    refused = value is None or isinstance(value, (float, np.ndarray)) and not np.isfinite(value).any()
-    require(
-        refused,
-        "An indefinite Λ has no log Z: raise an error or return NaN. Determinants may be positive all the same.",
-    )
+    return value is None or isinstance(value, (float, np.ndarray)) and not np.isfinite(value).any()
 
 
 @item("log Z", 3, "learned by NCE on a known lattice")
-def test_learned_on_lattice(submission):
+def learned_on_lattice(submission):
     judge_constant(submission, problems.lattice(submission, 4), 0.3, 6)
 
 
 @item("log Z", 3, "learned by NCE on digits")
-def test_learned_on_digits(submission):
+def learned_on_digits(submission):
     judge_constant(submission, problems.digits(submission), 0.6, 20)
