@@ -12,7 +12,6 @@ import numpy as np
 
 from assignment.errors import did_you_mean
 
-CHUNK = 1024  # images that are looked at at once: a memory map may be larger than memory
 _LIMIT = 2**31  # TensorFlow's seeds and counters are 32-bit.
 
 
@@ -59,10 +58,7 @@ def pair(name: str, value: Any) -> None:
 
 def array(name: str, value: Any, shape: Sequence[int], dtype: Any = np.float64) -> np.ndarray:
     """`value` as an array of a given shape, if its numbers are real, and finite in `dtype`."""
-    try:
-        value = np.asarray(value)
-    except ValueError:
-        raise ValueError(f"{name} must be an array of shape {tuple(shape)}, not {_shown(value)}") from None
+    value = _array(name, value, f"an array of shape {tuple(shape)}")
     if value.dtype.kind not in "iuf":
         raise TypeError(f"{name} must hold real numbers, not {value.dtype}")
     if value.shape != tuple(shape):
@@ -71,20 +67,13 @@ def array(name: str, value: Any, shape: Sequence[int], dtype: Any = np.float64) 
 
 
 def image_stack(value: Any, name: str = "images") -> np.ndarray:
-    """Images as float32 [N, H, W], if they are a finite, non-empty stack."""
-    try:
-        value = np.asarray(value)
-    except ValueError:
-        raise ValueError(f"{name} must be an array [N, H, W], not {_shown(value)}") from None
+    """Images as float32 [N, H, W], if they are a finite, non-empty stack; a memory map is not read into memory."""
+    value = _array(name, value, "an array [N, H, W]")
     if value.ndim != 3 or not value.size:
         raise ValueError(f"{name} must be a non-empty array [N, H, W], not one of shape {value.shape}")
     if value.dtype.kind != "f":
         raise ValueError(f"{name} must be floating point, not {value.dtype}")
-    if value.dtype != np.float32:
-        return _finite(name, value, np.float32)
-    for start in range(0, len(value), CHUNK):
-        _finite(name, value[start : start + CHUNK], np.float32)
-    return value
+    return _finite(name, value, np.float32)
 
 
 def image_shape(name: str, value: Any, height: int, width: int) -> None:
@@ -106,7 +95,7 @@ def floating(name: str, value: Any) -> None:
 
 
 def trainable(layer: Any, images: np.ndarray) -> None:
-    """Refuses a layer that images [N, H, W] cannot train: frozen, of another size or dtype, or with images of zeros."""
+    """Refuses a layer that images [N, H, W] cannot train: frozen, of another size, without edges, or all zero."""
     if not getattr(layer, "built", False):
         raise ValueError("layer must be built first: layer.match_variances(images), or layer.build(images.shape)")
     if not layer.trainable_variables:
@@ -116,19 +105,14 @@ def trainable(layer: Any, images: np.ndarray) -> None:
             f"images must be of the layer's size, {layer.height} × {layer.width} pixels, "
             f"not {images.shape[1]} × {images.shape[2]}"
         )
-    determined(layer)
-    largest = np.max([np.abs(images[k : k + CHUNK]).max(axis=0) for k in range(0, len(images), CHUNK)], axis=0)
-    varying(largest.max() if layer.shared else largest)
-
-
-def determined(layer: Any) -> None:
-    """Refuses a layer with a weight for edges of which there are none."""
     missing = [offset for offset, edges in zip(layer.offsets, layer.edge_counts[1:], strict=True) if not edges]
     if layer.shared and missing:
         raise ValueError(
             f"layer must have edges for every weight: images of {layer.height} × {layer.width} pixels have none of "
             f"the direction (down, right) = {missing[0]}, and nothing determines its weight; use weights='per_edge'"
         )
+    used = images.any(axis=0)
+    varying(used.any() if layer.shared else used)
 
 
 def varying(squares: np.ndarray) -> None:
@@ -141,10 +125,18 @@ def varying(squares: np.ndarray) -> None:
         )
 
 
+def _array(name, value, expected):
+    try:
+        return np.asarray(value)
+    except ValueError:
+        raise ValueError(f"{name} must be {expected}, not {_shown(value)}") from None
+
+
 def _finite(name, value, dtype):
     with np.errstate(over="ignore"):
         value = value.astype(dtype, copy=False)
-    if not np.isfinite(value).all():
+    # The extremes of a memory map take no memory. NaN is both.
+    if not np.isfinite([value.min(initial=0), value.max(initial=0)]).all():
         raise ValueError(f"{name} must be finite: some of its numbers are NaN or infinite in {np.dtype(dtype)}")
     return value
 

@@ -30,7 +30,7 @@ def precision_matrix(diagonal, couplings, height, width):
     return matrix.reshape(*batch, height * width, height * width)
 
 
-def random_fields(random, connectivity, weights, height, width, batch=(), margin=0.5, equal_diagonals=False):
+def random_fields(random, connectivity, weights, height, width, batch=(), margin=0.5):
     """Fields (diagonal, couplings) of Λ, seldom diagonally dominant, whose least eigenvalue is `margin`."""
     directions = len(OFFSETS[connectivity])
     size = (1, 1) if weights == "shared" else (height, width)
@@ -41,7 +41,21 @@ def random_fields(random, connectivity, weights, height, width, batch=(), margin
         for k, pixel, _ in edges(connectivity, height, width):
             inside[(k, *pixel)] = True
         couplings = couplings * inside
-    if equal_diagonals:
-        couplings[..., 3, :, :] = couplings[..., 2, :, :]
     least = np.linalg.eigvalsh(precision_matrix(diagonal, couplings, height, width))[..., 0]
     return diagonal + (margin - least)[..., None, None], couplings
+
+
+def finite_differences(value, variable, step=1e-5):
+    """The gradient of value() in the entries of a variable."""
+    start = variable.numpy()
+    result = np.empty_like(start)
+    for k in np.ndindex(start.shape):
+        ends = []
+        for sign in (1, -1):
+            end = start.copy()
+            end[k] += sign * step
+            variable.assign(end)
+            ends.append(float(value()))
+        result[k] = (ends[0] - ends[1]) / (2 * step)
+    variable.assign(start)
+    return result

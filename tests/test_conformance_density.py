@@ -39,7 +39,6 @@ def kinds(draw):
     return SimpleNamespace(
         connectivity=draw(st.sampled_from([4, 8])),
         weights=draw(st.sampled_from(["shared", "per_edge"])),
-        equal_diagonals=draw(st.booleans()),
         margin=draw(st.sampled_from([0.05, 0.5, 3.0])),
         seed=draw(st.integers(0, 2**32 - 1)),
     )
@@ -54,8 +53,7 @@ def lattice(kind, size, batches, dtype):
     """(the distribution, Λ [..., D, D], μ [..., D]), the latter in float64."""
     random = np.random.default_rng(kind.seed)
     batch, mean_batch = batches
-    equal = kind.equal_diagonals and (kind.connectivity, kind.weights) == (8, "shared")
-    fields = random_fields(random, kind.connectivity, kind.weights, *size, batch, kind.margin, equal)
+    fields = random_fields(random, kind.connectivity, kind.weights, *size, batch, kind.margin)
     diagonal, couplings = (field.astype(dtype) for field in fields)
     mean = None if mean_batch is None else random.standard_normal((*mean_batch, *size)).astype(dtype)
     matrix = precision_matrix(diagonal, couplings, *size)

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
 from conftest import random_layer
-from lattice_oracle import precision_matrix, random_fields
+from lattice_oracle import finite_differences, precision_matrix, random_fields
 
 from assignment.lattice.gaussian import LatticeGaussian
 from assignment.lattice.operator import LinearOperatorLattice
@@ -93,14 +93,10 @@ def test_samples(case, sample_shape):
     assert x.shape == (*np.atleast_1d(sample_shape).astype(int), *batch, H, W) and x.dtype == tf.float64
     np.testing.assert_array_equal(x, gaussian.sample(sample_shape, seed=(1, 2)))
     assert np.all(x != gaussian.sample(sample_shape, seed=(1, 3)))
+    assert gaussian.sample_by_factor(5, seed=(1, 2)).shape == (5, *batch, H, W)
     again, log_prob = gaussian.experimental_sample_and_log_prob(sample_shape, seed=(1, 2))
     np.testing.assert_array_equal(again, x)
     np.testing.assert_allclose(log_prob, gaussian.log_prob(x), **EXACT)
-
-
-def test_samples_by_factor_broadcast_like_samples(case):
-    gaussian, batch = case
-    assert gaussian.sample_by_factor(5, seed=(1, 2)).shape == (5, *batch, H, W)
 
 
 def test_integer_seeds_are_those_of_tensorflow():
@@ -383,21 +379,6 @@ def test_gradients(weights, eigenvalues, method):
             assert gradient is None
             continue
         np.testing.assert_allclose(gradient, finite_differences(value, variable), rtol=1e-6, atol=1e-7)
-
-
-def finite_differences(value, variable, step=1e-5):
-    start = variable.numpy()
-    result = np.empty_like(start)
-    for k in np.ndindex(start.shape):
-        ends = []
-        for sign in (1, -1):
-            end = start.copy()
-            end[k] += sign * step
-            variable.assign(end)
-            ends.append(float(value()))
-        result[k] = (ends[0] - ends[1]) / (2 * step)
-    variable.assign(start)
-    return result
 
 
 def test_variables_of_an_operator_are_read_anew():

@@ -14,13 +14,7 @@ from assignment.lattice.stencil import weight_pixels
 # TensorFlow says so of the type of every composite that is not its own.
 pytestmark = pytest.mark.filterwarnings("ignore:Encoding a StructuredValue:UserWarning")
 
-KINDS = [
-    (4, "shared", False),
-    (8, "shared", False),
-    (8, "shared", True),
-    (4, "per_edge", False),
-    (8, "per_edge", False),
-]
+KINDS = [(4, "shared"), (8, "shared"), (4, "per_edge"), (8, "per_edge")]
 
 # A method of TensorFlow's TestCase that pytest takes for a test.
 tf.test.TestCase.test_session.__test__ = False
@@ -46,8 +40,7 @@ class Lattices(theirs.SquareLinearOperatorDerivedClassTest):
 
     def operator_and_matrix(self, shapes_info, dtype, use_placeholder, ensure_self_adjoint_and_pd=False):
         batch, height, width = shapes_info.batch, shapes_info.height, shapes_info.width
-        kind = self.connectivity, self.weights, height, width, batch
-        fields = random_fields(np.random.default_rng(0), *kind, equal_diagonals=self.equal_diagonals)
+        fields = random_fields(np.random.default_rng(0), self.connectivity, self.weights, height, width, batch)
         diagonal, couplings = (field.astype(dtype.as_numpy_dtype) for field in fields)
         matrix = precision_matrix(diagonal, couplings, height, width).astype(dtype.as_numpy_dtype)
         if batch:
@@ -78,8 +71,7 @@ class Known(Lattices):
     adjoint_options = adjoint_arg_options = staticmethod(lambda: [True])
 
     def test_variables(self):
-        kind = self.connectivity, self.weights, 2, 3
-        fields = random_fields(np.random.default_rng(0), *kind, equal_diagonals=self.equal_diagonals)
+        fields = random_fields(np.random.default_rng(0), self.connectivity, self.weights, 2, 3)
         operator = LinearOperatorLattice(*map(tf.Variable, fields), 2, 3)
         self.check_convert_variables_to_tensors(operator)
         skip = theirs.CheckTapeSafeSkipOptions  # Neither depends on the couplings.
@@ -95,13 +87,10 @@ class Unknown(Lattices):
     adjoint_options = adjoint_arg_options = staticmethod(lambda: [False])
 
 
-# A graph does not see that unknown diagonal directions are equal, and 8 unknown directions are those of 4 and more.
-UNKNOWN_KINDS = [kind for kind in KINDS if kind not in [(8, "shared", True), (4, "per_edge", False)]]
-
-for known, kinds in ((Known, KINDS), (Unknown, UNKNOWN_KINDS)):
-    for connectivity, weights, equal_diagonals in kinds:
-        name = f"{known.__name__}_{weights}_{connectivity}" + ("_equal_diagonals" if equal_diagonals else "")
-        kind = dict(connectivity=connectivity, weights=weights, equal_diagonals=equal_diagonals)
-        globals()[name] = type(name, (known,), kind)
+# 8 unknown directions are those of 4 and more.
+for known, kinds in ((Known, KINDS), (Unknown, [kind for kind in KINDS if kind != (4, "per_edge")])):
+    for connectivity, weights in kinds:
+        name = f"{known.__name__}_{weights}_{connectivity}"
+        globals()[name] = type(name, (known,), dict(connectivity=connectivity, weights=weights))
         theirs.add_tests(globals()[name])
 del Lattices, Known, Unknown, known  # Not to be run themselves.

@@ -165,15 +165,15 @@ def _log_ratio(layer, factor, difference, count, seed):
     """f_upper − f_lower on `count` exact draws by a factor of Σ, float64 [count]."""
     chunk = max(1, CHUNK_PIXELS // layer.pixels)
     seeds = tf.random.split(tf.constant(seed), -(-count // chunk))
+    operator = layer.operator(difference)
     draws = [
-        # The size as a tensor: a Python number would have every size traced anew.
-        _log_ratio_of_draws(layer, factor, difference, tf.constant(min(chunk, count - k * chunk)), seeds[k])
+        # The size as a tensor, the layer as its operator: a Python number or object would be traced anew each time.
+        _log_ratio_of_draws(operator, factor, tf.constant(min(chunk, count - k * chunk)), seeds[k])
         for k in range(len(seeds))
     ]
     return np.concatenate(draws).astype(np.float64)
 
 
-@tf.function(reduce_retracing=True, autograph=False)
-def _log_ratio_of_draws(layer, factor, difference, count, seed):
-    x = factor.colour(white_images(count, layer, seed))
-    return -0.5 * layer.quadratic_form(x, difference)
+@tf.function(autograph=False)
+def _log_ratio_of_draws(operator, factor, count, seed):
+    return -0.5 * operator.quadratic_form(factor.colour(white_images(count, operator, seed)))

@@ -14,7 +14,6 @@ from tensorflow_probability.python.internal import parameter_properties
 from tensorflow_probability.python.internal.tensor_util import convert_nonref_to_tensor
 
 from assignment.checks import image_shape
-from assignment.lattice.divergences import kl_divergence
 from assignment.lattice.operator import LinearOperatorLattice, batch_slices, stencil_product
 from assignment.lattice.precision import StencilPrecision
 
@@ -69,6 +68,91 @@ class LatticeGaussian(tfd.Distribution):
             name=name,
         )
 
+    @property
+    def pixels(self) -> int:
+        """D = H·W."""
+        return self.precision.height * self.precision.width
+
+    def operator(self) -> LinearOperatorLattice:
+        """Λ now."""
+        return self.precision.operator() if isinstance(self.precision, StencilPrecision) else self.precision
+
+    def _centre(self, x):
+        image_shape("x", x, self.precision.height, self.precision.width)
+        x = tf.convert_to_tensor(x, self.dtype)
+        return x if self.location is None else x - self.location
+
+    def _unnormalized_log_prob(self, x):
+        """f_θ(x) = −½(x − μ)ᵀΛ(x − μ) for images [..., H, W], as [...]."""
+        return -0.5 * self.precision.quadratic_form(self._centre(x))
+
+    def log_partition(self) -> tf.Tensor:
+        """log Z = D/2 log 2π − ½ log det Λ, exact, in float64, [...]."""
+        return 0.5 * self.pixels * math.log(2 * math.pi) - 0.5 * self.operator().log_determinant()
+
+    def _log_prob(self, x):
+        return self._unnormalized_log_prob(x) - tf.cast(self.log_partition(), self.dtype)
+
+    def score(self, x: tf.Tensor) -> tf.Tensor:
+        """∇_x log p(x) = −Λ(x − μ), [..., H, W]."""
+        operator = self.operator()
+        return -stencil_product(operator.diagonal, operator.couplings, self._centre(x))
+
+    def _sample_n(self, n, seed=None):
+        """x' = μ + Aε with the symmetric root A = Λ^(−½) (the exercise's formula).
+
+        On large lattices without a sine form, whose symmetric root would need a dense eigendecomposition, A is the
+        inverse Cholesky factor: another root of Σ, AAᵀ = Σ, and the draws have exactly the same law.
+        """
+        if not self.operator().has_inverse_root:
+            return self.sample_by_factor(n, seed)
+        return self._shift(self.operator().inverse_root_images(self._standard_normal(n, seed)))
+
+    def sample_by_factor(self, n: int | tf.Tensor, seed: Any = None) -> tf.Tensor:
+        """n draws [n, ..., H, W] of the same law as `sample`, by the cheapest factor of Σ instead of Λ^(−½)."""
+        return self._shift(self.operator().sampler().colour(tf.cast(self._standard_normal(n, seed), tf.float64)))
+
+    def _standard_normal(self, n, seed):
+        shape = tf.concat([[n], self.batch_shape_tensor(), self.event_shape], axis=0)
+        return tf.random.stateless_normal(shape, tfp.random.sanitize_seed(seed), dtype=self.dtype)
+
+    def _shift(self, x):
+        x = tf.cast(x, self.dtype)
+        return x if self.location is None else x + self.location
+
+    def _mean(self):
+        return self._for_batch(tf.zeros(self.event_shape, self.dtype) if self.location is None else self.location)
+
+    _mode = _mean
+
+    def _covariance(self):
+        """Σ = Λ⁻¹ over row-by-row pixel numbers, [..., D, D]."""
+        return self._for_batch(self.operator().inverse().to_dense())
+
+    def _variance(self):
+        """The variance of each pixel, [..., H, W]."""
+        return self._for_batch(tf.cast(self.operator().variances(), self.dtype))
+
+    def _entropy(self):
+        entropy = tf.cast(0.5 * self.pixels + self.log_partition(), self.dtype)
+        return tf.broadcast_to(entropy, self.batch_shape_tensor())
+
+    def _for_batch(self, value):
+        return tf.broadcast_to(value, tf.concat([self.batch_shape_tensor(), tf.shape(value)[-2:]], axis=0))
+
+    # What TensorFlow Probability asks of every distribution.
+
+    def _event_shape(self):
+        return tf.TensorShape([self.precision.height, self.precision.width])
+
+    def _batch_shape(self):
+        shape = self.operator().batch_shape
+        return shape if self.location is None else tf.broadcast_static_shape(shape, self.location.shape[:-2])
+
+    def _batch_shape_tensor(self, **_):
+        shape = self.operator().batch_shape_tensor()
+        return shape if self.location is None else tf.broadcast_dynamic_shape(shape, tf.shape(self.location)[:-2])
+
     @classmethod
     def _parameter_properties(cls, dtype, num_classes=None):
         return dict(
@@ -94,92 +178,6 @@ class LatticeGaussian(tfd.Distribution):
         batch_shape = tf.broadcast_dynamic_shape(tf.convert_to_tensor(batch_shape), self.batch_shape_tensor())
         return self.copy(mean=tf.broadcast_to(self.mean(), tf.concat([batch_shape, self.event_shape], axis=0)))
 
-    @property
-    def pixels(self) -> int:
-        """D = H·W."""
-        return self.precision.height * self.precision.width
-
-    def operator(self) -> LinearOperatorLattice:
-        """Λ now."""
-        return self.precision.operator() if isinstance(self.precision, StencilPrecision) else self.precision
-
-    def _event_shape(self):
-        return tf.TensorShape([self.precision.height, self.precision.width])
-
-    def _event_shape_tensor(self):
-        return tf.constant([self.precision.height, self.precision.width])
-
-    def _batch_shape(self):
-        shape = self.operator().batch_shape
-        return shape if self.location is None else tf.broadcast_static_shape(shape, self.location.shape[:-2])
-
-    def _batch_shape_tensor(self, **_):
-        shape = self.operator().batch_shape_tensor()
-        return shape if self.location is None else tf.broadcast_dynamic_shape(shape, tf.shape(self.location)[:-2])
-
-    def _centre(self, x):
-        image_shape("x", x, self.precision.height, self.precision.width)
-        x = tf.convert_to_tensor(x, self.dtype)
-        return x if self.location is None else x - self.location
-
-    def score(self, x: tf.Tensor) -> tf.Tensor:
-        """∇_x log p(x) = −Λ(x − μ), [..., H, W]."""
-        operator = self.operator()
-        return -stencil_product(operator.diagonal, operator.couplings, self._centre(x))
-
-    def _unnormalized_log_prob(self, x):
-        """f_θ(x) = −½(x − μ)ᵀΛ(x − μ) for images [..., H, W], as [...]."""
-        return -0.5 * self.precision.quadratic_form(self._centre(x))
-
-    def log_partition(self) -> tf.Tensor:
-        """log Z = D/2 log 2π − ½ log det Λ, exact, in float64, [...]."""
-        return 0.5 * self.pixels * math.log(2 * math.pi) - 0.5 * self.operator().log_determinant()
-
-    def _log_prob(self, x):
-        return self._unnormalized_log_prob(x) - tf.cast(self.log_partition(), self.dtype)
-
-    def _entropy(self):
-        entropy = tf.cast(0.5 * self.pixels + self.log_partition(), self.dtype)
-        return tf.broadcast_to(entropy, self.batch_shape_tensor())
-
-    def _mean(self):
-        return self._for_batch(tf.zeros(self.event_shape, self.dtype) if self.location is None else self.location)
-
-    _mode = _mean
-
-    def _covariance(self):
-        """Σ = Λ⁻¹ over row-by-row pixel numbers, [..., D, D]."""
-        return self._for_batch(self.operator().inverse_matrix())
-
-    def _variance(self):
-        """The variance of each pixel, [..., H, W]."""
-        return self._for_batch(tf.cast(self.operator().variances(), self.dtype))
-
-    def _for_batch(self, value):
-        return tf.broadcast_to(value, tf.concat([self.batch_shape_tensor(), tf.shape(value)[-2:]], axis=0))
-
-    def _sample_n(self, n, seed=None):
-        """x' = μ + Aε with the symmetric root A = Λ^(−½) (the exercise's formula).
-
-        On large lattices without a sine form, whose symmetric root would need a dense eigendecomposition, A is the
-        inverse Cholesky factor: another root of Σ, AAᵀ = Σ, and the draws have exactly the same law.
-        """
-        if not self.operator().has_inverse_root:
-            return self.sample_by_factor(n, seed)
-        return self._shift(self.operator().inverse_root_images(self._standard_normal(n, seed)))
-
-    def sample_by_factor(self, n: int | tf.Tensor, seed: Any = None) -> tf.Tensor:
-        """n draws [n, ..., H, W] of the same law as `sample`, by the cheapest factor of Σ instead of Λ^(−½)."""
-        return self._shift(self.operator().sampler().colour(tf.cast(self._standard_normal(n, seed), tf.float64)))
-
-    def _standard_normal(self, n, seed):
-        shape = tf.concat([[n], self.batch_shape_tensor(), self.event_shape], axis=0)
-        return tf.random.stateless_normal(shape, tfp.random.sanitize_seed(seed), dtype=self.dtype)
-
-    def _shift(self, x):
-        x = tf.cast(x, self.dtype)
-        return x if self.location is None else x + self.location
-
     def _parameter_control_dependencies(self, is_init):
         # When built for constants, at every call for variables.
         if self.validate_args and is_init != bool(self.precision.variables):
@@ -190,7 +188,21 @@ class LatticeGaussian(tfd.Distribution):
         return tfp.bijectors.Identity(validate_args=self.validate_args)
 
 
-tfd.RegisterKL(LatticeGaussian, LatticeGaussian)(kl_divergence)
+@tfd.RegisterKL(LatticeGaussian, LatticeGaussian)
+def kl_divergence(a: LatticeGaussian, b: LatticeGaussian, name: str | None = None) -> tf.Tensor:
+    """KL(a ‖ b) = ½[tr(Λ_b Σ_a) − D + (μ_a − μ_b)ᵀΛ_b(μ_a − μ_b)] + log Z_b − log Z_a, [...], for images of one size.
+
+    The trace takes Σ_a only where Λ_b has entries.
+    """
+    if a.event_shape != b.event_shape:
+        raise ValueError(f"both must be densities of images of one size, not {a.event_shape} and {b.event_shape}")
+    with tf.name_scope(name or "kl_divergence"):
+        diagonal, couplings = (tf.cast(field, tf.float64) for field in b.operator().full_fields())
+        variances, covariances = a.operator().selected_inverse(b.operator().offsets)
+        trace = tf.reduce_sum(diagonal * variances, axis=[-2, -1])
+        trace += 2 * tf.reduce_sum(couplings * covariances, axis=[-3, -2, -1])
+        constant = 0.5 * (trace - a.pixels) + b.log_partition() - a.log_partition()
+        return tf.cast(constant, a.dtype) - b.unnormalized_log_prob(a.mean())
 
 
 def as_gaussian(model: StencilPrecision | LatticeGaussian) -> LatticeGaussian:

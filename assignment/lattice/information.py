@@ -65,10 +65,9 @@ def expected_moments(layer: StencilPrecision, theta: np.ndarray | None = None) -
       theta: the weights, [P]; those of the layer where none are given.
     """
     theta = double(layer, theta)
-    operator = layer.operator(theta)
-    if layer.shared and operator.sine_diagonal:
-        return np.einsum("khw,hw->k", symbols(layer.height, layer.width, layer.offsets), _sine_covariance(layer, theta))
-    return pool(layer, _moments_by_edge(operator).numpy())
+    if layer.shared and layer.operator(theta).sine_diagonal:
+        return _sine_moments(layer, theta).sum(axis=(1, 2))
+    return _moments(layer, theta).numpy()
 
 
 def double(layer: StencilPrecision, theta: np.ndarray | None = None) -> np.ndarray:
@@ -76,18 +75,23 @@ def double(layer: StencilPrecision, theta: np.ndarray | None = None) -> np.ndarr
     return np.asarray(layer.theta.numpy() if theta is None else theta, np.float64)
 
 
-def _moments_by_edge(operator):
-    """Σ_ii of the pixels and 2Σ_ij of the edges, [D + E]."""
-    variances, covariances = operator.selected_inverse()
-    edges = [2 * tf.reshape(covariances[k][edge_ends(o)[0]], [-1]) for k, o in enumerate(operator.offsets)]
-    return tf.concat([tf.reshape(variances, [-1]), *edges], axis=0)
+def _moments(layer, theta):
+    """tr(ΣA_k) from the entries of Σ, [P]."""
+    variances, covariances = layer.operator(theta).selected_inverse()
+    return layer.sum_by_weight([variances, *tf.unstack(covariances)])
+
+
+def _sine_moments(layer, theta):
+    """The part of each frequency in tr(ΣA_k), [P, H, W]: the eigenvalues of A_k over those of Λ."""
+    grid = symbols(layer.height, layer.width, layer.offsets)
+    return grid / np.tensordot(theta, grid, axes=1)
 
 
 def shared_information(layer: StencilPrecision, theta: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
     """(`expected_moments` [P], F [P, P]) of shared weights, P = 3 or 5."""
     theta = double(layer, theta)
-    if layer.connectivity == 4:  # With 8 neighbours, ∂Λ/∂θ of one diagonal direction has no sine form.
-        grid = symbols(layer.height, layer.width, layer.offsets) * _sine_covariance(layer, theta)
+    if layer.operator(theta).sine_diagonal:
+        grid = _sine_moments(layer, theta)
         return grid.sum(axis=(1, 2)), 0.5 * np.einsum("khw,lhw->kl", grid, grid)
     # Measured: ten times what a factorisation alone takes, for all that the way back through one has to keep.
     need = 10 * factor_bytes(layer.height, layer.width)
@@ -95,21 +99,14 @@ def shared_information(layer: StencilPrecision, theta: np.ndarray | None = None)
     theta = tf.constant(theta)
     with tf.GradientTape(persistent=True) as tape:
         tape.watch(theta)
-        by_edge = _moments_by_edge(layer.operator(theta))
-        moments = [tf.reduce_sum(group) for group in tf.split(by_edge, layer.edge_counts)]
+        moments = tf.unstack(_moments(layer, theta))
     slope = [tape.gradient(moment, theta) for moment in moments]
     return np.array(moments), -0.5 * np.array(slope)
-
-
-def _sine_covariance(layer, theta):
-    return 1 / np.tensordot(theta, symbols(layer.height, layer.width, layer.offsets), axes=1)
 
 
 def near_information(layer: StencilPrecision, theta: np.ndarray | None = None) -> tuple[np.ndarray, Entries]:
     """(`expected_moments` [P], entries(k, l) = F_kl) of per-edge weights; F only between near weights."""
     near = layer.operator(double(layer, theta)).near_covariances().numpy()
-    moments = [near[0, 3].ravel()]
-    moments += [2 * near[down, 3 + right][edge_ends((down, right))[0][1:]].ravel() for down, right in layer.offsets]
     upper, lower = weight_pixels(layer.connectivity, layer.height, layer.width)
     scale = np.where(upper == lower, 0.5, 1.0)
 
@@ -118,7 +115,7 @@ def near_information(layer: StencilPrecision, theta: np.ndarray | None = None) -
         products = at(near, i, p) * at(near, j, q) + at(near, i, q) * at(near, j, p)
         return scale[k] * scale[l] * products
 
-    return np.concatenate(moments), entries
+    return 2 * scale * at(near, upper, lower), entries
 
 
 def at(near: np.ndarray, one: np.ndarray, other: np.ndarray) -> np.ndarray:

@@ -16,13 +16,12 @@ CONTAINERS = [
 
 def available() -> float:
     """The bytes of main memory that can be had now; infinity where the system does not tell."""
-    return min([1024 * _number(MACHINE, r"^MemAvailable:\s*(\d+)"), *(_left(*names) for names in CONTAINERS)])
-
-
-def _left(folder, limit, used):
-    # Files that were read count as used memory, but the system gives that part back on demand.
-    cached = _number(folder / "memory.stat", r"^inactive_file (\d+)", otherwise=0)
-    return _number(folder / limit) - _number(folder / used, otherwise=0) + cached
+    free = [1024 * _number(MACHINE, r"^MemAvailable:\s*(\d+)")]
+    for folder, limit, used in CONTAINERS:
+        # Files that were read count as used memory, but the system gives that part back on demand.
+        cached = _number(folder / "memory.stat", r"^inactive_file (\d+)", otherwise=0)
+        free.append(_number(folder / limit) - _number(folder / used, otherwise=0) + cached)
+    return min(free)
 
 
 def _number(path, pattern=r"^(\d+)", otherwise=math.inf):

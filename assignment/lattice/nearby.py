@@ -69,7 +69,6 @@ def sparse_whitening(before: np.ndarray, entries: Entries) -> SparseRows:
     Args:
       before: J by row, [P, m], see `near_weights`.
       entries: entries(k, l) gives F_kl for arrays of numbers k and l.
-
     """
     values = [_rows(before[k : k + CHUNK], entries) for k in range(0, len(before), CHUNK)]
     return SparseRows(before, np.concatenate(values))

@@ -9,13 +9,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from assignment.checks import array, floating, image_shape, one_of, varying
-from assignment.lattice.operator import LinearOperatorLattice, stencil_product
-from assignment.lattice.stencil import edge_ends, edge_shape, offsets, padding, weight_sizes
+from assignment.checks import array, floating, image_shape, image_stack, one_of, varying
+from assignment.lattice.operator import LinearOperatorLattice, by_weight, products, quadratic_form, stencil_product
+from assignment.lattice.stencil import offsets, weight_places, weight_sizes
 
-# CHUNK_PIXELS: so many pixels of images are turned to float64 at a time.
 WEIGHTS = ("shared", "per_edge")
-CHUNK_PIXELS = 2**22
 
 
 @keras.saving.register_keras_serializable(package="assignment")
@@ -67,38 +65,46 @@ class StencilPrecision(keras.layers.Layer):
         self._check(x)
         return stencil_product(*self._fields(), x)
 
-    def compute_output_shape(self, input_shape: tuple) -> tuple:
-        return input_shape
+    def quadratic_form(self, x: tf.Tensor, theta: tf.Tensor | None = None) -> tf.Tensor:
+        """xᵀΛ(θ)x for x [..., H, W], as [...]; θ [P] is the layer's own where None."""
+        self._check(x)
+        return quadratic_form(*self._fields(theta), x)
 
     def quadratic_moments(self, x: tf.Tensor) -> tf.Tensor:
         """The monomials xᵀ(∂Λ/∂θ_k)x of images x [..., H, W], as [..., P] in the order of θ.
 
         The exercise's s_k(x) is −½ of them. The density depends on x through them alone.
         """
-        products = self._products(x)
-        if self.shared:
-            moments = [tf.reduce_sum(product, axis=[-2, -1]) for product in products]
-            return tf.stack(moments[:1] + [2 * moment for moment in moments[1:]], axis=-1)
-        batch = tf.shape(x)[:-2]
-        sizes = zip(products, self.group_sizes, strict=True)
-        flat = [tf.reshape(product, tf.concat([batch, [size]], axis=0)) for product, size in sizes]
-        return tf.concat(flat[:1] + [2 * product for product in flat[1:]], axis=-1)
+        self._check(x)
+        return self.sum_by_weight(products(x, self.offsets))
 
-    def quadratic_form(self, x: tf.Tensor, theta: tf.Tensor | None = None) -> tf.Tensor:
-        """xᵀΛ(θ)x for x [..., H, W], as [...]; θ [P] is the layer's own where None."""
+    def sum_by_weight(self, fields: list[tf.Tensor]) -> tf.Tensor:
+        """Sums numbers of the pixels and of the edges over those that share a weight; an edge counts twice, as in Λ.
+
+        Args:
+          fields: 1 + K tensors [..., H, W], zero where the neighbour is off the image.
+
+        Returns:
+          [..., P] in the order of θ.
+        """
+        twice = np.repeat([1.0] + [2.0] * len(self.offsets), self.group_sizes)
+        if self.shared:
+            return twice * tf.stack([tf.reduce_sum(field, axis=[-2, -1]) for field in fields], axis=-1)
+        return twice * by_weight(tf.stack(fields, axis=-3))
+
+    def _fields(self, theta=None):
+        """(diagonal [H, W], couplings [K, H, W]); for shared weights [1, 1], [K, 1, 1]."""
+        self._check_built()
         theta = self.theta.value if theta is None else theta
         if self.shared:
-            return tf.tensordot(self.quadratic_moments(x), theta, axes=1)
-        # The moments [..., P] in one tensor would take longer to write and read than the rest takes.
-        parts = zip(self._products(x), tf.split(theta, self.group_sizes), strict=True)
-        forms = [tf.tensordot(product, tf.reshape(part, product.shape[-2:]), axes=2) for product, part in parts]
-        return forms[0] + 2 * tf.add_n(forms[1:])
-
-    def _products(self, x):
-        """x_i² [..., H, W], and x_i x_j of each kind of edge."""
-        self._check(x)
-        ends = [edge_ends(offset) for offset in self.offsets]
-        return [x * x] + [x[first] * x[second] for first, second in ends]
+            fields = tf.reshape(theta, [-1, 1, 1])
+            return fields[0], fields[1:]
+        pixels, *groups = tf.split(theta, self.group_sizes)
+        couplings = []
+        for (down, right), group in zip(self.offsets, groups, strict=True):
+            edges = tf.reshape(group, [self.height - down, self.width - abs(right)])
+            couplings.append(tf.pad(edges, [(0, down), (max(-right, 0), max(right, 0))]))
+        return tf.reshape(pixels, [self.height, self.width]), tf.stack(couplings)
 
     @property
     def diagonal(self) -> tf.Tensor:
@@ -109,26 +115,6 @@ class StencilPrecision(keras.layers.Layer):
     def couplings(self) -> tf.Tensor:
         """Λ_ij of the edges: [K] for shared weights; [K, H, W], zero where the neighbour is off the image, else."""
         return tf.reshape(self._fields()[1], [-1]) if self.shared else self._fields()[1]
-
-    def _check(self, x):
-        self._check_built()
-        image_shape("x", x, self.height, self.width)
-        floating("x", x)
-
-    def _check_built(self):
-        if not self.built:
-            raise ValueError("the layer must be built first: call it on images, or layer.build((None, H, W))")
-
-    def _fields(self, theta=None):
-        self._check_built()
-        groups = tf.split(self.theta.value if theta is None else theta, self.group_sizes)
-        if self.shared:
-            return tf.reshape(groups[0], [1, 1]), tf.stack([tf.reshape(g, [1, 1]) for g in groups[1:]])
-        couplings = [
-            tf.pad(tf.reshape(group, edge_shape(offset, self.height, self.width)), padding(offset))
-            for group, offset in zip(groups[1:], self.offsets, strict=True)
-        ]
-        return tf.reshape(groups[0], [self.height, self.width]), tf.stack(couplings)
 
     def operator(self, theta: tf.Tensor | np.ndarray | None = None) -> LinearOperatorLattice:
         """Λ(θ) as a `tf.linalg.LinearOperator`, in the dtype of θ [P]; of the layer's own θ where None."""
@@ -145,15 +131,14 @@ class StencilPrecision(keras.layers.Layer):
           ValueError: a shape is wrong, a number is not finite, a coupling is off the image, or Λ is not positive
             definite. The layer then keeps its weights.
         """
-        shapes = (self.diagonal.shape, self.couplings.shape)
-        diagonal, couplings = array("diagonal", diagonal, shapes[0]), array("couplings", couplings, shapes[1])
-        groups = [diagonal.ravel()]
-        for offset, coupling in zip(self.offsets, couplings, strict=True):
-            inside = coupling if self.shared else coupling[edge_ends(offset)[0]]
-            if not self.shared and np.count_nonzero(coupling) != np.count_nonzero(inside):
-                raise ValueError("couplings must be zero where the neighbour is off the image")
-            groups.append(inside.ravel())
-        self.assign_theta(np.concatenate(groups))
+        diagonal = array("diagonal", diagonal, self.diagonal.shape)
+        couplings = array("couplings", couplings, self.couplings.shape)
+        theta = fields = np.append(diagonal, couplings)
+        if not self.shared:
+            theta = fields[weight_places(self.connectivity, self.height, self.width)]
+        if np.count_nonzero(fields) != np.count_nonzero(theta):
+            raise ValueError("couplings must be zero where the neighbour is off the image")
+        self.assign_theta(theta)
 
     def assign_theta(self, theta: np.ndarray) -> None:
         """Sets θ, [P]; ValueError, with the layer unchanged, unless Λ(θ) is finite and positive definite."""
@@ -166,8 +151,7 @@ class StencilPrecision(keras.layers.Layer):
     def match_variances(self, images: np.ndarray) -> StencilPrecision:
         """Makes Λ diagonal, with the variances about zero that images [N, H, W] have; builds the layer if needed.
 
-        Per-edge weights take the variance of each pixel, shared weights the mean one. Large arrays on disk (memory
-        maps) are read in pieces.
+        Per-edge weights take the variance of each pixel, shared weights the mean one.
 
         Returns:
           The layer itself.
@@ -176,18 +160,11 @@ class StencilPrecision(keras.layers.Layer):
           ValueError: the images are not a finite, non-empty floating-point stack of the layer's size, or pixels are
             zero in every image.
         """
-        shape, dtype = np.shape(images), getattr(images, "dtype", None)
-        if len(shape) != 3 or 0 in shape or getattr(dtype, "kind", "") != "f":
-            raise ValueError(f"images must be a non-empty floating-point array [N, H, W], not {dtype} of shape {shape}")
+        images = image_stack(images)
         if not self.built:
-            self.build(shape)
+            self.build(images.shape)
         image_shape("images", images, self.height, self.width)
-        squares, step = np.zeros(shape[1:]), max(1, CHUNK_PIXELS // self.pixels)
-        for start in range(0, len(images), step):
-            chunk = np.asarray(images[start : start + step], np.float64)
-            squares += np.einsum("nhw,nhw->hw", chunk, chunk)
-        if not np.isfinite(squares).all():
-            raise ValueError("images must be finite: some of their numbers are NaN or infinite")
+        squares = np.einsum("nhw,nhw->hw", images, images, dtype=np.float64)
         squares = squares.mean(keepdims=True) if self.shared else squares
         varying(squares)
         theta = np.zeros(self.theta.shape)
@@ -195,8 +172,22 @@ class StencilPrecision(keras.layers.Layer):
         self.theta.assign(array("theta", theta, theta.shape, self.theta.dtype))
         return self
 
+    # What Keras asks of every layer, and the checks.
+
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
+        return input_shape
+
     def get_config(self) -> dict:
         return {**super().get_config(), "connectivity": self.connectivity, "weights": self.weighting}
+
+    def _check(self, x):
+        self._check_built()
+        image_shape("x", x, self.height, self.width)
+        floating("x", x)
+
+    def _check_built(self):
+        if not self.built:
+            raise ValueError("the layer must be built first: call it on images, or layer.build((None, H, W))")
 
 
 def _own_dtype(dtype):

@@ -1,8 +1,8 @@
-"""The discrete sine transform, which diagonalises a homogeneous stencil on a lattice with zero boundary.
+"""The discrete sine transform, which diagonalises a homogeneous stencil of 4 neighbours with zero boundary.
 
 With S_n[i, j] = √(2/(n+1)) sin(π(i+1)(j+1)/(n+1)), symmetric and orthogonal, the eigenvectors of
-Λ = a + b·(right) + c·(down) + d·(both diagonals) are S_H ⊗ S_W and the eigenvalues
-a + 2b cos(πj/(W+1)) + 2c cos(πi/(H+1)) + 4d cos(πi/(H+1)) cos(πj/(W+1)) (Strang, SIAM Review 41(1), 1999).
+Λ = a + b·(right) + c·(down) are S_H ⊗ S_W and the eigenvalues a + 2b cos(πj/(W+1)) + 2c cos(πi/(H+1))
+(Strang, SIAM Review 41(1), 1999). With 8 neighbours it takes equal weights of both diagonals, which no fit has.
 """
 
 from __future__ import annotations
@@ -13,14 +13,13 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from assignment.lattice.stencil import Offset
+from assignment.lattice.stencil import Offset, offsets_of
 
 # Axes this long are transformed by FFT, shorter ones by a product with S_n. Nanoseconds per pixel for both axes of
 # n × n images on 2 cores, product : FFT, in float32 and float64. (An FFT is slow where n + 1 is prime: 256, 600.)
 #     n     28       128      256      384      512      600      1000     1024
 #     f32   2 : 14   5 : 12   7 : 25   11 : 12  13 : 11  16 : 17  22 : 10  23 : 12
 #     f64   10 : 20  20 : 24  28 : 48  27 : 17  37 : 22  62 : 34  48 : 14  50 : 18
-# Neither XLA nor products with the even and the odd half of S_n were faster than the better of the two.
 FFT_FROM = 512
 
 
@@ -48,18 +47,13 @@ def _transform_rows(x):
     return -np.sqrt(2 / (n + 1)) * tf.math.imag(tf.signal.rfft(padded))[..., 1 : n + 1]
 
 
-def cosines(height: int, width: int, offsets: tuple[Offset, ...]) -> tuple[np.ndarray, np.ndarray]:
-    """The eigenvalues of ∂Λ/∂θ_k for a homogeneous stencil, as products of rows [1 + K, H] and columns [1 + K, W].
-
-    The two diagonal directions have this form only for equal weights, each then half of their sum.
-    """
-    rows, columns = _cosines(height), _cosines(width)
-    row_factors = [np.ones(height)] + [2 * (rows if down else np.ones(height)) for down, _ in offsets]
-    column_factors = [np.ones(width)] + [columns if right else np.ones(width) for _, right in offsets]
-    return np.stack(row_factors), np.stack(column_factors)
+def _symbols(height, width, offsets):
+    """The eigenvalues of ∂Λ/∂θ_k, each [H or 1, W or 1]."""
+    rows, columns = _cosine(height)[:, None], _cosine(width)
+    return [np.ones([1, 1])] + [2 * (rows if down else 1) * (columns if right else 1) for down, right in offsets]
 
 
-def _cosines(n):
+def _cosine(n):
     """cos(πk/(n + 1)), k = 1 … n, as sines: the middle one is then exactly zero, as n = 1 needs, which has no edges."""
     k = np.arange(1, n + 1)
     return np.sin(np.pi * (n + 1 - 2 * k) / (2 * (n + 1)))
@@ -67,17 +61,14 @@ def _cosines(n):
 
 def symbols(height: int, width: int, offsets: tuple[Offset, ...]) -> np.ndarray:
     """The eigenvalues of ∂Λ/∂θ_k for a homogeneous stencil, float64 [1 + K, H, W]; Λ's are θ · symbols."""
-    rows, columns = cosines(height, width, offsets)
-    return rows[:, :, None] * columns[:, None, :]
+    return np.stack([np.broadcast_to(symbol, [height, width]) for symbol in _symbols(height, width, offsets)])
 
 
-def eigenvalues(
-    diagonal: tf.Tensor, couplings: tf.Tensor, offsets: tuple[Offset, ...], height: int, width: int
-) -> tf.Tensor:
+def eigenvalues(diagonal: tf.Tensor, couplings: tf.Tensor, height: int, width: int) -> tf.Tensor:
     """The eigenvalues of a homogeneous Λ, float64 [..., H, W]; diagonal [..., 1, 1], couplings [..., K, 1, 1]."""
-    rows, columns = cosines(height, width, offsets)
-    diagonal, couplings = tf.cast(diagonal, tf.float64), tf.cast(couplings, tf.float64)
-    return diagonal + (couplings[..., 0, 0][..., None, :] * rows[1:].T) @ columns[1:]
+    weights = [diagonal, *tf.unstack(couplings, axis=-3)]
+    symbols = _symbols(height, width, offsets_of(couplings))
+    return sum(tf.cast(weight, tf.float64) * symbol for weight, symbol in zip(weights, symbols, strict=True))
 
 
 class SineRoot(NamedTuple):

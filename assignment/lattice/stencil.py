@@ -6,6 +6,9 @@ A coupling direction is an offset (down, right). The rest of the package is writ
 
 from __future__ import annotations
 
+import functools
+from typing import Any
+
 import numpy as np
 
 from assignment.checks import one_of
@@ -20,10 +23,15 @@ def offsets(connectivity: int) -> tuple[Offset, ...]:
     return OFFSETS[one_of("connectivity", connectivity, OFFSETS)]
 
 
+def offsets_of(couplings: Any) -> tuple[Offset, ...]:
+    """The K offsets of couplings [..., K, H, W]."""
+    return OFFSETS[2 * couplings.shape[-3]]
+
+
 def edge_ends(offset: Offset) -> tuple[tuple, tuple]:
     """Index expressions (first, second) that cut an [..., H, W] array to the two ends of every edge along `offset`.
 
-    Both results have the shape `edge_shape(offset, H, W)`; entry [h, w] of the first and of the second share an edge.
+    Both results have one shape; entry [h, w] of the first and of the second share an edge.
     """
     down, right = offset
     rows = slice(None, -down or None), slice(down, None)
@@ -33,18 +41,7 @@ def edge_ends(offset: Offset) -> tuple[tuple, tuple]:
     return (..., rows[0], columns[0]), (..., rows[1], columns[1])
 
 
-def edge_shape(offset: Offset, height: int, width: int) -> tuple[int, int]:
-    """The number of edges along `offset`, as (rows, columns)."""
-    down, right = offset
-    return max(height - down, 0), max(width - abs(right), 0)
-
-
-def padding(offset: Offset) -> tuple[tuple[int, int], tuple[int, int]]:
-    """How to pad the field of edges along `offset` to [H, W] (zero where the neighbour is off the image)."""
-    down, right = offset
-    return (0, down), (max(-right, 0), max(right, 0))
-
-
+@functools.lru_cache(maxsize=8)
 def weight_pixels(connectivity: int, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
     """The entries of Λ that the weights of a per-edge stencil stand for, in the order of θ.
 
@@ -53,13 +50,20 @@ def weight_pixels(connectivity: int, height: int, width: int) -> tuple[np.ndarra
       then the upper end and the lower end of the edges, direction by direction.
     """
     pixels = np.arange(height * width).reshape(height, width)
-    ends = [(pixels, pixels)] + [
-        (pixels[first], pixels[second]) for first, second in map(edge_ends, offsets(connectivity))
-    ]
+    ends = [(pixels, pixels)]
+    ends += [(pixels[first], pixels[second]) for first, second in map(edge_ends, offsets(connectivity))]
     rows, columns = zip(*ends, strict=True)
     return np.concatenate([r.ravel() for r in rows]), np.concatenate([c.ravel() for c in columns])
 
 
 def weight_sizes(connectivity: int, height: int, width: int) -> list[int]:
     """The lengths of the groups of θ for a per-edge stencil: D, then the number of edges along each direction."""
-    return [height * width] + [int(np.prod(edge_shape(o, height, width))) for o in offsets(connectivity)]
+    edges = [max(height - down, 0) * max(width - abs(right), 0) for down, right in offsets(connectivity)]
+    return [height * width, *edges]
+
+
+@functools.lru_cache(maxsize=8)
+def weight_places(connectivity: int, height: int, width: int) -> np.ndarray:
+    """Where the weights of a per-edge stencil stand in 1 + K fields [H, W], flattened: an edge is at its upper end."""
+    sizes = weight_sizes(connectivity, height, width)
+    return np.repeat(np.arange(len(sizes)), sizes) * height * width + weight_pixels(connectivity, height, width)[0]
