@@ -17,7 +17,7 @@ from assignment.exercise.estimators import Estimator
 from assignment.exercise.settings import Settings
 from assignment.fits.result import FitResult
 from assignment.lattice.gaussian import LatticeGaussian
-from assignment.lattice.information import data_moments
+from assignment.lattice.information import data_moments, mean_log_likelihood
 from assignment.lattice.precision import StencilPrecision
 
 # What an estimator adds to what is saved of every fit: facts and arrays.
@@ -43,9 +43,7 @@ class ExerciseData:
 
     def held_out(self, layer: StencilPrecision, theta: np.ndarray | None = None) -> float:
         """Mean log-likelihood of a test image in nats, of the layer's weights or of others."""
-        theta = double(layer.theta if theta is None else theta)
-        moments = self._test_moments(layer.connectivity, layer.weighting)
-        return float(-0.5 * theta @ moments - log_partition(layer, theta))
+        return mean_log_likelihood(layer, self._test_moments(layer.connectivity, layer.weighting), theta)
 
     @functools.cache  # noqa: B019  (there is one of these in a program)
     def _test_moments(self, connectivity, weights):
