@@ -50,7 +50,7 @@ def eager(monkeypatch):
         (telescoped_nce, "MAX_STEPS", 400),
         (telescoped_nce, "TOLERANCE", 1.0),
         (averaging, "MOST_STEPS", 20),
-        (bridges, "STRAIGHT_DRAWS", 100),
+        (bridges, "STRAIGHT_ERROR", 0.5),
         (bridges, "PILOT", 50),
         (maximum_likelihood, "suboptimality", traced(maximum_likelihood.suboptimality)),
     ):

@@ -87,7 +87,7 @@ def test_the_constant_of_any_fit(layer):
 
 def test_the_constant_of_a_nearly_singular_precision(monkeypatch):
     """Its errors, in their own standard errors, have mean 0 and variance 1 also where λ_min is next to nothing."""
-    monkeypatch.setattr(bridges, "STRAIGHT_DRAWS", 1000)
+    monkeypatch.setattr(bridges, "STRAIGHT_ERROR", 0.1)
     z = []
     for least, seeds in ((1e-2, 9), (1e-4, 6), (1e-6, 3)):
         layer = near_singular(least)
@@ -101,7 +101,7 @@ def test_the_constant_of_a_nearly_singular_precision(monkeypatch):
 def test_what_is_too_far_is_refused(monkeypatch):
     layer = near_singular(1e-4)
     monkeypatch.setattr(bridges, "MOST_BRIDGES", 4)
-    with pytest.raises(ArithmeticError, match="could not be found in 4 bridges"):
+    with pytest.raises(ArithmeticError, match="out of reach of 4 bridges"):
         log_partition_from_diagonal(layer, 0)
 
 
@@ -139,7 +139,7 @@ def many(request):
     """
     (ratio, repeats), errors, layer = request.param, [], StencilPrecision(4, "shared")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(bridges, "STRAIGHT_DRAWS", 2000)  # Their error is known.
+        patch.setattr(bridges, "STRAIGHT_ERROR", 0.05)  # Their error is known.
         for seed in range(repeats):
             truth, images = truth_and_images("shared", 8, 8000, seed)
             layer.match_variances(images)

@@ -4,6 +4,7 @@ With one free constant NCE is Bennett's acceptance ratio (Bennett 1976; Meng & W
 far apart the way is cut into steps (Rhodes et al. 2020). No determinant of Λ is used.
 """
 
+import math
 import zlib
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -17,10 +18,11 @@ from assignment.objectives.noise import float32_sampler, white_images
 from assignment.seeds import seed_pair
 
 # STAGE_SPREAD: where a log-ratio spreads no more on its noise, in nats, the classes still overlap well.
-# STAGE_DRAWS, STRAIGHT_DRAWS: from either side of a bridge for each nat of its spread; se(c) ≈ √(nats/2·draws). Of
-# images larger than 28 × 28 fewer are drawn, of as many pixels, since log Z and se(c) grow with the pixels.
+# STAGE_DRAWS: from either side of a stage's bridge for each nat of its spread; se(c) ≈ √(nats/2·draws).
+# STRAIGHT_ERROR: the standard error of c by the straight way, in nats. Of images larger than 28 × 28 no more pixels are
+# drawn, since log Z and its error grow with them.
 STAGE_SPREAD = 1.5
-STAGE_DRAWS, STRAIGHT_DRAWS = 2000, 12_000
+STAGE_DRAWS, STRAIGHT_ERROR = 2000, 0.03
 PILOT, PILOT_PIXELS, FEWEST_DRAWS = 500, 2**22, 50
 LONGEST_BRIDGE = 1000.0  # nats of spread: the draws for more would take for ever
 MOST_BRIDGES = 1000
@@ -54,7 +56,7 @@ def _diagonal_log_partition(diagonal):
 
 
 def bridge(
-    layer: StencilPrecision, lower: np.ndarray, upper: np.ndarray, seed: Sequence[int], draws: int = STAGE_DRAWS
+    layer: StencilPrecision, lower: np.ndarray, upper: np.ndarray, seed: Sequence[int], count: int | None = None
 ) -> Bridge:
     """log Z_upper − log Z_lower by NCE with one free constant between exact samples of both Gaussians.
 
@@ -62,7 +64,7 @@ def bridge(
       layer: says how θ makes Λ; its own θ is left alone.
       lower, upper: θ of the two Gaussians, [P].
       seed: a pair of integers.
-      draws: from either Gaussian for each nat of spread.
+      count: draws from either Gaussian; None for STAGE_DRAWS for each nat of spread.
 
     Raises:
       ArithmeticError: the two are too far apart. ValueError: one of them is not positive definite.
@@ -73,15 +75,14 @@ def bridge(
     # Two fits with one seed have errors of their own: their draws depend on where the bridge leads, too.
     seeds = tf.random.split(tf.random.experimental.stateless_fold_in(seed, zlib.crc32(upper.tobytes()) >> 1), 3)
     below, above = (_sampler(layer, theta) for theta in (lower, upper))
-    # A pilot on the upper side finds the spread, and with it how many draws the bridge needs.
-    pilot = _pilot_size(layer)
-    spread = float(np.std(_log_ratio(layer, above, difference, pilot, seeds[0])))
-    if not spread < LONGEST_BRIDGE:
-        raise ArithmeticError(
-            f"log Z cannot be bridged over {spread:.3g} nats of spread, more than {LONGEST_BRIDGE:g}: the learning "
-            "rate is too high, or Λ too near to a singular one"
-        )
-    count = max(pilot, round(draws * min(1, 28**2 / layer.pixels) * spread))
+    if count is None:
+        spread = _spread(layer, upper, difference, seeds[0])
+        if not spread < LONGEST_BRIDGE:
+            raise ArithmeticError(
+                f"log Z cannot be bridged over {spread:.3g} nats of spread, more than {LONGEST_BRIDGE:g}: the learning "
+                "rate is too high, or Λ too near to a singular one"
+            )
+        count = max(_pilot_size(layer), round(STAGE_DRAWS * min(1, 28**2 / layer.pixels) * spread))
     below, above = (_log_ratio(layer, f, difference, count, s) for f, s in ((below, seeds[1]), (above, seeds[2])))
     constant = _free_constant(below, above)
     sure_below, sure_above = _sigmoid(below - constant), _sigmoid(constant - above)
@@ -110,27 +111,44 @@ def log_partition_from_diagonal(layer: StencilPrecision, seed: int) -> tuple[flo
     fitted, pixels = layer.theta.numpy().astype(np.float64), layer.group_sizes[0]
     start = np.concatenate([fitted[:pixels], np.zeros_like(fitted[pixels:])])
     along = fitted - start
+    places, spreads = _places(layer, start, along, seed)
+    error = STRAIGHT_ERROR * math.sqrt(max(1, layer.pixels / 28**2))
+    log_partition, variance = _diagonal_log_partition(layer.operator(start).diag_part().numpy()), 0.0
+    for k, spread in enumerate(spreads):
+        count = max(_pilot_size(layer), round(sum(spreads) * spread / (2 * error**2)))
+        ends = (start + place * along for place in places[k : k + 2])
+        link = bridge(layer, *ends, seed_pair(seed, "straight bridge", k), count)
+        log_partition, variance = log_partition + link.difference, variance + link.variance
+    return log_partition, variance**0.5
 
-    def spread(share, number):  # of the log-ratio along the whole way, at a place on it
-        factor = _sampler(layer, start + share * along)
-        draws = _log_ratio(
-            layer, factor, along.astype(np.float32), _pilot_size(layer), seed_pair(seed, "pilot", number)
-        )
-        return float(np.std(draws))
 
-    log_partition = _diagonal_log_partition(layer.operator(start).diag_part().numpy())
-    variance, here, slope = 0.0, 0.0, spread(0.0, 0)
-    for k in range(1, MOST_BRIDGES):
-        there = 1.0 if slope * (1 - here) <= STAGE_SPREAD else here + STAGE_SPREAD / slope
-        while (slope := spread(there, k)) * (there - here) > 2 * STAGE_SPREAD:
-            there = (here + there) / 2
-        link = bridge(
-            layer, start + here * along, start + there * along, seed_pair(seed, "straight bridge", k), STRAIGHT_DRAWS
-        )
-        log_partition, variance, here = log_partition + link.difference, variance + link.variance, there
-        if here == 1.0:
-            return log_partition, variance**0.5
-    raise ArithmeticError(f"log Z could not be found in {MOST_BRIDGES} bridges: Λ is too far from its own diagonal")
+def _places(layer, start, along, seed):
+    """Where the bridges of the straight way end, from 0 to 1, [n + 1], and the spread of each in nats, [n]."""
+
+    def slope(place):  # the spread of the log-ratio along the whole way, there
+        return _spread(layer, start + place * along, along, seed_pair(seed, "pilot", len(places)))
+
+    places, spreads = [0.0], []
+    before = slope(0)
+    while places[-1] < 1:
+        if len(spreads) == MOST_BRIDGES:
+            raise ArithmeticError(
+                f"log Z is out of reach of {MOST_BRIDGES} bridges: Λ is too far from its own diagonal"
+            )
+        left = 1 - places[-1]
+        step = left if before * left <= STAGE_SPREAD else STAGE_SPREAD / before
+        while (after := slope(places[-1] + step)) * step > 2 * STAGE_SPREAD:
+            step /= 2
+        places.append(1.0 if step == left else places[-1] + step)
+        spreads.append((before + after) / 2 * step)
+        before = after
+    return places, spreads
+
+
+def _spread(layer, theta, difference, seed):
+    """Standard deviation of ½ xᵀ(∂Λ)x over a few draws of N(0, Σ(θ)), in nats."""
+    draws = _log_ratio(layer, _sampler(layer, theta), difference.astype(np.float32), _pilot_size(layer), seed)
+    return float(np.std(draws))
 
 
 def _pilot_size(layer):
