@@ -86,7 +86,7 @@ WITHOUT = {
     "a dark pixel": (changed((2, 1), 0), "the pixels of 1 of 20 diagonal weights are zero in every image"),
     "a pixel equal to its neighbour": (changed((2, 1), X[:, 2, 2]), "(2, 1) and (2, 2) (row, column) are equal or op"),
     "a pixel opposite to its neighbour": (changed((2, 1), -X[:, 3, 1]), "(2, 1) and (3, 1) (row, column) are equal"),
-    "one image": (X[:1], "equal or opposite in every image"),
+    "one image": (X[:1], "images must be at least 2, as many as there are pixels that are all neighbours, not 1"),
     "two constant neighbours": (np.where(np.arange(20).reshape(5, 4) < 2, 1, X), "(0, 0) and (0, 1)"),
 }
 
@@ -98,6 +98,12 @@ def test_data_without_a_maximum_is_an_error_that_names_the_cause(images, words):
     with pytest.raises((ValueError, RuntimeError)) as caught:
         fit_maximum_likelihood(layer, images)
     assert words in str(caught.value)
+
+
+def test_fewer_images_than_pixels_that_are_all_neighbours_are_an_error_that_says_so():
+    layer = StencilPrecision(8, "per_edge").match_variances(X[:3])
+    with pytest.raises(ValueError, match="images must be at least 4, .* not 3: no finite precision"):
+        fit_maximum_likelihood(layer, X[:3])
 
 
 def test_a_constant_pixel_has_a_maximum_about_zero():
@@ -112,7 +118,7 @@ def test_a_constant_pixel_has_a_maximum_about_zero():
     ("connectivity", "weights", "images"),
     [
         (4, "shared", X[:3, :1, :1] * np.ones((1, 2, 2), np.float32)),  # All pixels are equal in every image.
-        (8, "per_edge", X[:3, :2, :2]),  # Three images have no covariance of four pixels that can be inverted.
+        (4, "per_edge", X[:2, :3, :3]),  # Two images are enough for each edge, but not for all of them together.
     ],
 )
 def test_a_likelihood_that_grows_without_end_is_an_error(connectivity, weights, images):

@@ -1,26 +1,25 @@
 """Random short fits, many of them hopeless: each ends positive definite and finite, or says why it cannot.
 
-    RANDOM_FITS=1000 python -m pytest tests/test_random_fits.py
-
-The averaged fits run eagerly: tracing takes longer than their few steps.
+RANDOM_FITS=1000 python -m pytest tests/test_random_fits.py
 """
 
 import itertools
 import os
 
-import keras
 import numpy as np
 import pytest
-import tensorflow as tf
+from conftest import random_layer
 
-from assignment.fits import averaging, bridges, maximum_likelihood, telescoped_nce
+from assignment.fits import averaging, bridges, telescoped_nce
 from assignment.fits.bridges import log_partition_from_diagonal
 from assignment.fits.conditional_nce import fit_conditional_nce
 from assignment.fits.fixed_nce import fit_nce
 from assignment.fits.maximum_likelihood import fit_maximum_likelihood
+from assignment.fits.pursued import SHORT_OF_BORDER
 from assignment.fits.result import FitResult
 from assignment.fits.score_matching import fit_score_matching
 from assignment.fits.telescoped_nce import fit_telescoped_nce
+from assignment.lattice.gaussian import LatticeGaussian
 from assignment.lattice.precision import StencilPrecision
 from assignment.objectives.noise import DiagonalNoise
 from assignment.training.step import OPTIMIZERS
@@ -30,54 +29,33 @@ SIZES = [(1, 1), (1, 4), (3, 1), (2, 2), (4, 3)]
 FAILURES = (ValueError, ArithmeticError, RuntimeError)
 
 
-def traced(function):
-    """The function, which runs in graphs."""
-
-    def call(*arguments, **options):
-        eager = tf.config.functions_run_eagerly()
-        tf.config.run_functions_eagerly(False)
-        try:
-            return function(*arguments, **options)
-        finally:
-            tf.config.run_functions_eagerly(eager)
-
-    return call
-
-
 @pytest.fixture
-def eager(monkeypatch):
+def short(monkeypatch):
     for module, name, value in (
         (telescoped_nce, "MAX_STEPS", 400),
         (telescoped_nce, "TOLERANCE", 1.0),
         (averaging, "MOST_STEPS", 20),
         (bridges, "STRAIGHT_ERROR", 0.5),
+        (averaging, "ROUNDS", 2),
         (bridges, "PILOT", 50),
-        (maximum_likelihood, "suboptimality", traced(maximum_likelihood.suboptimality)),
     ):
         monkeypatch.setattr(module, name, value)
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
 
 
-@traced
 def nce(layer, images, random, optimizer, seed):
     variances = np.full(images.shape[1:], images.var() * 10 ** random.uniform(-2, 2))
     noise, ratio = DiagonalNoise(variances), 10 ** random.uniform(-1, 1)
     return fit_nce(layer, images, optimizer, noise=noise, noise_ratio=ratio, epochs=1, batch_size=8, seed=seed)
 
 
-@traced
 def telescoped(layer, images, random, optimizer, seed):
     return fit_telescoped_nce(layer, images, optimizer, batch_size=16, passes=1, seed=seed)
 
 
-@traced
 def likelihood(layer, images, random, optimizer, seed):
     return fit_maximum_likelihood(layer, images)
 
 
-@traced
 def learned_log_partition(layer, images, random, optimizer, seed):
     return log_partition_from_diagonal(layer, seed)
 
@@ -149,14 +127,13 @@ def numbers(result):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("block", range(BLOCKS))
-def test_no_fit_ends_indefinite_or_without_a_number(block, eager):
+def test_no_fit_ends_indefinite_or_without_a_number(block, short):
     ends = {"fitted": 0, "refused": 0}
     names = [*ESTIMATES, *(name for name in ESTIMATES if name != "telescoped")]  # The slowest half as often.
     for trial, name in zip(range(FITS // BLOCKS), itertools.cycle(names), strict=False):
         random = np.random.default_rng((block, trial))
         layer = random_start(random, name == "telescoped", "float64" if name == "ml" else "float32")
         images, optimizer = random_images(random, (layer.height, layer.width)), random_optimizer(random)
-        keras.backend.clear_session()
         try:
             result = ESTIMATES[name](layer, images, random, optimizer, seed=trial)
         except FAILURES as error:
@@ -167,3 +144,51 @@ def test_no_fit_ends_indefinite_or_without_a_number(block, eager):
             ends["fitted"] += 1
         assert is_sound(layer), (name, block, trial, layer.theta.numpy())
     assert min(ends.values()) > 0, ends
+
+
+def nearly_singular(count, scale=1.0):
+    """Images of 4 × 4 pixels of a Λ with the least eigenvalue 0.004/scale²; a layer that matches their variances."""
+    truth = random_layer(4, "per_edge", 4, 4, seed=1)
+    theta = truth.theta.numpy()
+    theta[:16] += 4e-3 - np.linalg.eigvalsh(truth.to_dense())[0]
+    truth.assign_theta(theta)
+    images = scale * LatticeGaussian(truth).sample_by_factor(count, seed=(0, 1)).numpy().astype(np.float32)
+    return StencilPrecision(4, "per_edge").match_variances(images), images
+
+
+# What random problems have found: fits that ended nats away from their optimum.
+@pytest.mark.parametrize(
+    ("fit", "variant", "optimizer", "scale"),
+    [
+        (fit_score_matching, "plain", "sgd", 1.0),
+        (fit_score_matching, "plain", "rmsprop", 1e3),  # The gradients are below the epsilon of Keras.
+        (fit_conditional_nce, "isotropic", "adam", 1e-3),
+    ],
+)
+def test_an_ill_conditioned_loss_is_minimised_all_the_same(fit, variant, optimizer, scale):
+    layer, images = nearly_singular(1000, scale)
+    result = fit(layer, images, optimizer, variant=variant)
+    assert result.status == "converged" and result.suboptimality < 1e-3
+
+
+def test_telescoped_fit_of_few_images_costs_a_tenth_of_their_sampling():
+    layer, images = nearly_singular(10)
+    result = fit_telescoped_nce(layer, images, "sgd")
+    assert result.suboptimality < 0.1 * 40 / (2 * 10)
+
+
+def test_a_fit_that_has_not_come_to_the_border_does_not_say_so():
+    layer, images = nearly_singular(4)
+    result = fit_score_matching(layer, images, "sgd", variant="plain", steps=4)
+    assert result.history["optimum_min_eigenvalue"] < 0 and result.history["halvings"] == 0
+    assert result.status == SHORT_OF_BORDER
+
+
+@pytest.mark.parametrize("fit", [fit_telescoped_nce, fit_conditional_nce, fit_score_matching])
+def test_a_refused_call_leaves_the_layer_as_it_was(fit):
+    images = 1e3 * np.random.default_rng(0).standard_normal((50, 4, 4)).astype(np.float32)  # far from the identity
+    layer = StencilPrecision()
+    layer.build(images.shape)
+    with pytest.raises(ValueError, match="optimizer must be one of"):
+        fit(layer, images, "adma")
+    np.testing.assert_array_equal(layer.theta, [1, 0, 0])

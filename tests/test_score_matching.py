@@ -7,9 +7,10 @@ import tensorflow as tf
 from second_cases import FAMILIES, covariance, digits, fisher_information, images_like, lattice, second_moments
 
 from assignment import LatticeGaussian, ScoreMatching, StencilPrecision, fit_maximum_likelihood, fit_score_matching
-from assignment.fits.pursued import ON_BORDER, UNDETERMINED, closed_form, plain_result
+from assignment.fits.pursued import ON_BORDER, UNDETERMINED, PlainOptimum, closed_form, plain_quadratic
 from assignment.lattice.sine import sine_transform, symbols
 from assignment.lattice.stencil import OFFSETS
+from assignment.training.step import Step
 
 
 def test_plain_loss_is_its_definition():
@@ -46,7 +47,7 @@ def test_plain_gradient_and_closed_form_are_those_of_the_dense_quadratic(connect
     theta = layer.theta.numpy()
     assert loss == pytest.approx(theta @ (0.5 * curvature @ theta - linear), rel=1e-12)
     np.testing.assert_allclose(gradient, curvature @ theta - linear, rtol=1e-9, atol=1e-9)
-    found = closed_form(layer, x.numpy().astype(np.float32))
+    found = closed_form(plain_quadratic(layer, x.numpy().astype(np.float32)))
     np.testing.assert_allclose(found, np.linalg.solve(curvature, linear), rtol=1e-5)  # of float32 images
 
 
@@ -74,11 +75,13 @@ def test_images_that_leave_the_closed_form_undetermined_have_none():
         layer = cases.start(4, weights, x)
         curvature = cases.score_matching_quadratic(layer, second_moments(x), np.eye(20))[0]
         assert (np.linalg.matrix_rank(curvature) == len(curvature)) == determined
-        assert (closed_form(layer, x) is not None) == determined
-        result = plain_result(layer, ScoreMatching(), x, {"loss": np.zeros(1)})
+        assert (closed_form(plain_quadratic(layer, x)) is not None) == determined
+        objective = ScoreMatching()
+        optimum = PlainOptimum(Step(layer, objective, "adam"), x)
+        result = optimum.result(objective, {"loss": np.zeros(1), "halvings": 0})
         assert (result.status == UNDETERMINED) == (not determined)
         if not determined:
-            assert result.suboptimality is None and set(result.history) == {"loss"}
+            assert result.suboptimality is None and set(result.history) == {"loss", "halvings"}
 
 
 @pytest.mark.parametrize(("connectivity", "weights"), FAMILIES)
@@ -109,7 +112,7 @@ def test_constant_diagonal_is_besags_pseudo_likelihood():
     """With Λ_ii = a, −log Π p(x_i | rest) = ‖Λx‖²/2a − (D/2) log a per image: the same optimum as ½‖Λx‖² − Da."""
     layer = lattice(8, "shared")
     x = images_like(layer, 300)
-    layer.assign_theta(closed_form(layer, x.numpy()))
+    layer.assign_theta(closed_form(plain_quadratic(layer, x.numpy())))
     with tf.GradientTape() as tape:
         precision = layer.to_dense()
         variance = 1 / tf.linalg.diag_part(precision)
@@ -154,7 +157,7 @@ def test_closed_form_in_the_sine_basis_is_the_closed_form():
     x = images_like(layer, 40).numpy()
     power = np.mean(sine_transform(tf.constant(x)).numpy() ** 2, axis=0)
     found = closed_forms_in_the_sine_basis(power[None], np.ones([6, 5]))[0]
-    np.testing.assert_allclose(found, closed_form(layer, x), rtol=1e-9)
+    np.testing.assert_allclose(found, closed_form(plain_quadratic(layer, x)), rtol=1e-9)
     variance = 1 / np.tensordot(layer.theta.numpy(), symbols(6, 5, OFFSETS[4]), axes=1)
     found = closed_forms_in_the_sine_basis(power[None], variance)[0]
     curvature, linear = cases.score_matching_quadratic(layer, second_moments(x), covariance(layer))
@@ -167,7 +170,7 @@ def test_plain_fit_finds_the_closed_form_where_that_is_positive_definite(optimiz
     x = LatticeGaussian(truth).sample_by_factor(2000, seed=(3, 4)).numpy().astype(np.float32)
     layer = cases.start(4, "shared", x)
     result = fit_score_matching(layer, x, optimizer, variant="plain", steps=150)
-    optimum = closed_form(layer, x)
+    optimum = closed_form(plain_quadratic(layer, x))
     assert result.status == "converged" and result.history["optimum_min_eigenvalue"] > 0
     standard_error = np.sqrt(np.diag(np.linalg.inv(fisher_information(layer))) / len(x))
     assert np.abs((layer.theta.numpy() - optimum) / standard_error).max() < 0.5

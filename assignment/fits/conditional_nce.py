@@ -15,9 +15,9 @@ from assignment.checks import image_shape, image_stack, one_of, trainable, whole
 from assignment.data.minibatches import chunks
 from assignment.fits.averaging import MOST_STEPS, Averaging, fit_by_averaging
 from assignment.fits.maximum_likelihood import likelihood_result
-from assignment.fits.pursued import largest_eigenvalue_bound, plain_result
+from assignment.fits.pursued import PlainOptimum
 from assignment.fits.result import FitResult
-from assignment.fits.start import begin
+from assignment.fits.start import begin, unchanged_if_refused
 from assignment.lattice.gaussian import LatticeGaussian
 from assignment.lattice.information import data_moments, mean_log_likelihood
 from assignment.lattice.precision import StencilPrecision
@@ -64,26 +64,28 @@ def fit_conditional_nce(
     Raises:
       ValueError: bad arguments. ArithmeticError: the loss or its gradient was not finite.
     """
-    images, moments = begin(layer, images, seed)
-    objective = ConditionalNCE(_noise(layer, variant), noise_ratio=noise_ratio)
-    chosen = []
+    with unchanged_if_refused(layer):
+        images, moments = begin(layer, images, seed)
+        objective = ConditionalNCE(_noise(layer, variant), noise_ratio=noise_ratio)
+        step, size = Step(layer, objective, optimizer, strategy), checked_batch_size(batch_size, images, 8)
+        optimum = PlainOptimum(step, images) if variant == "isotropic" else None
+        chosen = []
 
-    def renew(k, x):
-        objective.tune(layer, x, seed_pair(seed, "tune", k))
-        chosen[k:] = [float(objective.epsilon)] * TUNE_EVERY
-        return _curvature(layer, objective, variant)
+        def renew(k, x):
+            objective.tune(layer, x, seed_pair(seed, "tune", k))
+            chosen[k:] = [float(objective.epsilon)] * TUNE_EVERY
+            return 0.25 * float(objective.epsilon) ** 2 * (optimum.curvature() / 2 if optimum else 1.0)
 
-    def result(history):
-        history["epsilon"] = np.array(chosen[: len(history["loss"])])
-        if variant == "isotropic":
-            return plain_result(layer, objective, images, history)
-        return likelihood_result(layer, moments, len(images), history)
+        def result(history):
+            history["epsilon"] = np.array(chosen[: len(history["loss"])])
+            if optimum:
+                return optimum.result(objective, history)
+            return likelihood_result(layer, moments, len(images), history)
 
-    step, size = Step(layer, objective, optimizer, strategy), checked_batch_size(batch_size, images, 8)
-    return fit_by_averaging(
-        step, optimizer, images, renew, TUNE_EVERY, result,
-        steps=whole("steps", steps, least=4), batch_size=size, seed=seed, progress=progress,
-    )  # fmt: skip
+        return fit_by_averaging(
+            step, optimizer, images, renew, TUNE_EVERY, result,
+            steps=whole("steps", steps, least=4), batch_size=size, seed=seed, progress=progress,
+        )  # fmt: skip
 
 
 def scan_epsilon(
@@ -135,8 +137,3 @@ def scan_epsilon(
 def _noise(layer, variant):
     matched = one_of("variant", variant, VARIANTS) == "matched"
     return LatticeGaussian(layer) if matched else isotropic_noise(layer.height, layer.width)
-
-
-def _curvature(layer, objective, variant):
-    stretch = largest_eigenvalue_bound(layer) if variant == "isotropic" else 1.0
-    return 0.25 * float(objective.epsilon) ** 2 * stretch

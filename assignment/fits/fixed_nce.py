@@ -10,7 +10,7 @@ import tensorflow as tf
 from assignment.checks import whole
 from assignment.fits.maximum_likelihood import likelihood_result
 from assignment.fits.result import FitResult
-from assignment.fits.start import begin
+from assignment.fits.start import begin, unchanged_if_refused
 from assignment.lattice.gaussian import LatticeGaussian, as_gaussian
 from assignment.lattice.precision import StencilPrecision
 from assignment.objectives.nce import NCE, check_noise_count
@@ -78,32 +78,33 @@ def fit(
     Raises:
       ValueError, TypeError: bad arguments. ArithmeticError: the loss or its gradient was not finite.
     """
-    model = as_gaussian(model)
-    location = getattr(model, "location", None)
-    mean = 0.0 if location is None else location.numpy()
-    images, moments = begin(getattr(model, "precision", model), images, seed, mean)
-    batch_size = min(whole("batch_size", batch_size, least=1), len(images))
-    steps = whole("epochs", epochs, least=1) * (len(images) // batch_size)
-    step = Step(model, objective, optimizer, strategy)
-    # Called once outside the graph, where its errors are readable.
-    objective.loss(model, images[:batch_size], seed_pair(seed, "pilot"))
-    together = max(1, min(TOGETHER, steps, TOGETHER_BYTES // (images[0].nbytes * batch_size)))
-    callback = Snapshots(step, optimizer, steps, together, whole("snapshots", snapshots))
-    losses = train(
-        step, images, callback, steps=steps, batch_size=batch_size, seed=seed, progress=progress, announced=steps
-    )
-    history = {
-        "loss": losses,
-        "halvings": step.halvings.numpy(),
-        "snapshot_step": np.array(callback.snapshot_steps),
-        "snapshot_theta": np.array(callback.snapshots),
-    }
-    constant = None
-    if step.extra:
-        history["log_partition"] = np.array(callback.extra)[:, 0]
-        constant = float(history["log_partition"][-1])
-    result = likelihood_result(step.layer, moments, len(images), history, constant)
-    return replace(result, model=model)
+    with unchanged_if_refused(model):
+        model = as_gaussian(model)
+        location = getattr(model, "location", None)
+        mean = 0.0 if location is None else location.numpy()
+        images, moments = begin(getattr(model, "precision", model), images, seed, mean)
+        batch_size = min(whole("batch_size", batch_size, least=1), len(images))
+        steps = whole("epochs", epochs, least=1) * (len(images) // batch_size)
+        step = Step(model, objective, optimizer, strategy)
+        # Called once outside the graph, where its errors are readable.
+        objective.loss(model, images[:batch_size], seed_pair(seed, "pilot"))
+        together = max(1, min(TOGETHER, steps, TOGETHER_BYTES // (images[0].nbytes * batch_size)))
+        callback = Snapshots(step, optimizer, steps, together, whole("snapshots", snapshots))
+        losses = train(
+            step, images, callback, steps=steps, batch_size=batch_size, seed=seed, progress=progress, announced=steps
+        )
+        history = {
+            "loss": losses,
+            "halvings": step.halvings.numpy(),
+            "snapshot_step": np.array(callback.snapshot_steps),
+            "snapshot_theta": np.array(callback.snapshots),
+        }
+        constant = None
+        if step.extra:
+            history["log_partition"] = np.array(callback.extra)[:, 0]
+            constant = float(history["log_partition"][-1])
+        result = likelihood_result(step.layer, moments, len(images), history, constant)
+        return replace(result, model=model)
 
 
 def fit_nce(
@@ -131,12 +132,13 @@ def fit_nce(
       noise_ratio: ν.
       The others are those of `fit`, as is what is returned; c starts at log Z of the start.
     """
-    images, _ = begin(layer, images, seed)
-    batch_size = checked_batch_size(batch_size, images, 50)
-    check_noise_count(noise_ratio, batch_size, layer.pixels)
-    start = float(LatticeGaussian(layer).log_partition())
-    objective = NCE(diagonal_noise(images) if noise is None else noise, noise_ratio, start)
-    return fit(
-        layer, objective, images, optimizer,
-        epochs=epochs, batch_size=batch_size, snapshots=snapshots, seed=seed, progress=progress, strategy=strategy,
-    )  # fmt: skip
+    with unchanged_if_refused(layer):
+        images, _ = begin(layer, images, seed)
+        batch_size = checked_batch_size(batch_size, images, 50)
+        check_noise_count(noise_ratio, batch_size, layer.pixels)
+        start = float(LatticeGaussian(layer).log_partition())
+        objective = NCE(diagonal_noise(images) if noise is None else noise, noise_ratio, start)
+        return fit(
+            layer, objective, images, optimizer,
+            epochs=epochs, batch_size=batch_size, snapshots=snapshots, seed=seed, progress=progress, strategy=strategy,
+        )  # fmt: skip

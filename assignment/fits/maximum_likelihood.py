@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from assignment.fits.result import CONVERGED, FitResult, status
-from assignment.fits.start import begin
+from assignment.fits.start import begin, unchanged_if_refused
 from assignment.lattice.gaussian import LatticeGaussian
 from assignment.lattice.information import double, information_product, mean_log_likelihood
 from assignment.lattice.precision import StencilPrecision
@@ -47,11 +47,12 @@ def fit_maximum_likelihood(
     Raises:
       ValueError: bad arguments, such as pixels that no precision fits. RuntimeError: there is no maximum.
     """
-    _, moments = begin(layer, images, seed)
-    theta, likelihoods = maximise(layer, moments, double(layer), progress)
-    layer.assign_theta(theta)
-    history = {"loss": -np.array(likelihoods)}
-    return FitResult(LatticeGaussian(layer), None, None, CONVERGED, newton_step(layer, moments)[1], history)
+    with unchanged_if_refused(layer):
+        _, moments = begin(layer, images, seed)
+        theta, likelihoods = maximise(layer, moments, double(layer), progress)
+        layer.assign_theta(theta)
+        history = {"loss": -np.array(likelihoods)}
+        return FitResult(LatticeGaussian(layer), None, None, CONVERGED, newton_step(layer, moments)[1], history)
 
 
 def maximise(

@@ -4,58 +4,98 @@ Matched and preconditioned, it is that of maximum likelihood. With isotropic noi
 form of plain score matching, which may lie outside the cone.
 """
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from assignment.data.minibatches import chunks
 from assignment.fits.maximum_likelihood import conjugate_gradients
-from assignment.fits.result import FitResult, status
+from assignment.fits.result import NOT_CONVERGED, FitResult, status
 from assignment.lattice.gaussian import LatticeGaussian
 from assignment.lattice.information import at, double, expected_moments, mean_log_likelihood, near_second_moments, pool
-from assignment.lattice.nearby import near_matrix, near_weights, sparse_whitening
+from assignment.lattice.nearby import SparseRows, near_matrix, near_weights, sparse_whitening
 from assignment.lattice.precision import StencilPrecision
 from assignment.lattice.stencil import weight_pixels
 from assignment.seeds import seed_pair
+from assignment.training.step import Step
+from assignment.training.whitening import dense_whitening
 
 ON_BORDER = "ended on the border of positive definiteness: the unconstrained optimum is not positive definite"
+SHORT_OF_BORDER = f"{NOT_CONVERGED}: the optimum is not positive definite, and the fit has not come to the border"
 UNDETERMINED = "not known to be the optimum: these images leave the unconstrained one undetermined"
 EVIDENCE = 2048  # images on which the losses at the fit and at the unconstrained optimum are compared
 MOST_PRODUCTS = 5000  # of the conjugate gradients that solve for the closed form
+WAY = 5.0  # The length of the way from the start to the optimum, in coordinates that K whitens.
+TINY = 1e-9
 
 
-def plain_result(
-    layer: StencilPrecision, objective: Any, images: np.ndarray, history: dict[str, np.ndarray]
-) -> FitResult:
-    """The result of a fit that pursues the closed form of plain score matching.
+class PlainOptimum:
+    """The closed form of plain score matching on all images, which a step pursues.
 
-    Its suboptimality is KL(p_θ* ‖ p_θ) in nats, θ* being that optimum; None where θ* has no density.
+    Where it is positive definite, the step's coordinates are whitened by the curvature K of that quadratic instead of
+    the Fisher information: the way to the optimum is then straight, and takes as many steps however singular Λ is.
+
+    Attributes:
+      theta: the optimum, float64 [P]; None where the images leave it undetermined.
+      min_eigenvalue: of Λ there.
     """
-    gaussian = LatticeGaussian(layer)
-    optimum = closed_form(layer, images)
-    if optimum is None:
-        return FitResult(gaussian, None, None, UNDETERMINED, None, history)
-    there = StencilPrecision(layer.connectivity, layer.weighting)
-    there.build(images.shape)
-    there.theta.assign(optimum)
-    seed = seed_pair(0, "evidence")
-    history |= {
-        "optimum_min_eigenvalue": np.array(layer.operator(optimum).min_eigenvalue()),
-        "loss_at_fit": np.array(objective.loss(layer, images[:EVIDENCE], seed)),
-        "loss_at_optimum": np.array(objective.loss(there, images[:EVIDENCE], seed)),
-    }
-    if history["optimum_min_eigenvalue"] <= 0:
-        return FitResult(gaussian, None, None, ON_BORDER, None, history)
-    moments = expected_moments(layer, optimum)
-    left = mean_log_likelihood(layer, moments, optimum) - mean_log_likelihood(layer, moments, double(layer))
-    return FitResult(gaussian, None, None, status(layer, len(images), left), left, history)
+
+    def __init__(self, step: Step, images: np.ndarray) -> None:
+        self.layer, self.images, self._unit = step.layer, images, None
+        quadratic = plain_quadratic(self.layer, images)
+        self.theta = closed_form(quadratic)
+        self.min_eigenvalue = None if self.theta is None else float(self.layer.operator(self.theta).min_eigenvalue())
+        if self.theta is not None and self.min_eigenvalue > 0:
+            way = quadratic.root.product(quadratic.linear - quadratic.product(double(self.layer)))
+            self._unit = max(np.linalg.norm(way), TINY) / WAY
+            step.whitening.matrix = SparseRows(quadratic.root.places, quadratic.root.values * self._unit)
+            step.centre()
+
+    def curvature(self) -> float:
+        """About the largest eigenvalue of the Hessian of plain score matching in the step's coordinates."""
+        return 2 * (self._unit**2 if self._unit else largest_eigenvalue_bound(self.layer))
+
+    def result(self, objective: Any, history: dict[str, np.ndarray]) -> FitResult:
+        """The FitResult. Its suboptimality is KL(p_θ* ‖ p_θ) in nats; None where the optimum θ* has no density."""
+        layer, gaussian = self.layer, LatticeGaussian(self.layer)
+        if self.theta is None:
+            return FitResult(gaussian, None, None, UNDETERMINED, None, history)
+        there = StencilPrecision(layer.connectivity, layer.weighting)
+        there.build(self.images.shape)
+        there.theta.assign(self.theta)
+        seed = seed_pair(0, "evidence")
+        history |= {
+            "optimum_min_eigenvalue": np.array(self.min_eigenvalue),
+            "loss_at_fit": np.array(objective.loss(layer, self.images[:EVIDENCE], seed)),
+            "loss_at_optimum": np.array(objective.loss(there, self.images[:EVIDENCE], seed)),
+        }
+        if self.min_eigenvalue <= 0:
+            words = ON_BORDER if history["halvings"] > 0 else SHORT_OF_BORDER
+            return FitResult(gaussian, None, None, words, None, history)
+        moments = expected_moments(layer, self.theta)
+        left = mean_log_likelihood(layer, moments, self.theta) - mean_log_likelihood(layer, moments, double(layer))
+        return FitResult(gaussian, None, None, status(layer, len(self.images), left), left, history)
 
 
-def closed_form(layer: StencilPrecision, images: np.ndarray) -> np.ndarray | None:
-    """The θ at which plain score matching is stationary, float64 [P], whether or not Λ(θ) is positive definite.
+class Quadratic(NamedTuple):
+    """Plain score matching's objective on all images, ½ θᵀKθ − bᵀθ.
 
-    The objective is ½ θᵀKθ − Σ_k θ_k tr(A_k) with K_kl = ½ tr(A_kA_lS + A_lA_kS) and S = E_data[xxᵀ], which is zero
-    between weights that share no pixel. None where the images leave it undetermined.
+    Attributes:
+      product: that of K with a vector, [P] → [P]; linear: b, [P].
+      root: a sparse W with W K Wᵀ ≈ I.
+    """
+
+    product: Callable[[np.ndarray], np.ndarray]
+    linear: np.ndarray
+    root: SparseRows
+
+
+def plain_quadratic(layer: StencilPrecision, images: np.ndarray) -> Quadratic:
+    """Plain score matching's objective on all images.
+
+    K_kl = ½ tr(A_kA_lS + A_lA_kS) with S = E_data[xxᵀ], which is zero between weights that share no pixel, and
+    b_k = tr(A_k).
     """
     near = near_second_moments(layer, chunks(images))
     upper, lower = weight_pixels(layer.connectivity, layer.height, layer.width)
@@ -69,18 +109,25 @@ def closed_form(layer: StencilPrecision, images: np.ndarray) -> np.ndarray | Non
     before, around = near_weights(layer.connectivity, layer.height, layer.width)
     curvature = near_matrix(around, entries)
     linear = pool(layer, np.where(upper == lower, 1.0, 0.0))
-    if layer.shared:
-        columns = [np.repeat(unit, layer.edge_counts) for unit in np.eye(len(layer.edge_counts))]
-        matrix = np.stack([pool(layer, curvature.product(column)) for column in columns])
-        theta, image = np.linalg.lstsq(matrix, linear, rcond=None)[0], matrix.__matmul__
-    else:
-        root, image = sparse_whitening(before, entries), curvature.product
-        theta = root.transposed_product(
-            conjugate_gradients(
-                lambda phi: root.product(image(root.transposed_product(phi))), root.product(linear), 1e-9, MOST_PRODUCTS
-            )
+    if not layer.shared:
+        return Quadratic(curvature.product, linear, sparse_whitening(before, entries))
+    columns = [np.repeat(unit, layer.edge_counts) for unit in np.eye(len(layer.edge_counts))]
+    matrix = np.stack([pool(layer, curvature.product(column)) for column in columns])
+    return Quadratic(matrix.__matmul__, linear, dense_whitening(layer, matrix))
+
+
+def closed_form(quadratic: Quadratic) -> np.ndarray | None:
+    """The θ at which it is stationary, float64 [P], whether or not Λ(θ) is positive definite.
+
+    None where the images leave it undetermined.
+    """
+    product, linear, root = quadratic
+    theta = root.transposed_product(
+        conjugate_gradients(
+            lambda phi: root.product(product(root.transposed_product(phi))), root.product(linear), 1e-9, MOST_PRODUCTS
         )
-    return theta if np.allclose(image(theta), linear, rtol=0, atol=1e-6 * np.abs(linear).max()) else None
+    )
+    return theta if np.allclose(product(theta), linear, rtol=0, atol=1e-6 * np.abs(linear).max()) else None
 
 
 def largest_eigenvalue_bound(layer: StencilPrecision) -> float:

@@ -13,9 +13,9 @@ import tensorflow as tf
 from assignment.checks import one_of, whole
 from assignment.fits.averaging import fit_by_averaging
 from assignment.fits.maximum_likelihood import likelihood_result
-from assignment.fits.pursued import largest_eigenvalue_bound, plain_result
+from assignment.fits.pursued import PlainOptimum
 from assignment.fits.result import FitResult
-from assignment.fits.start import begin
+from assignment.fits.start import begin, unchanged_if_refused
 from assignment.lattice.gaussian import LatticeGaussian
 from assignment.lattice.precision import StencilPrecision
 from assignment.objectives.score_matching import ScoreMatching
@@ -47,23 +47,29 @@ def fit_score_matching(
     Returns:
       As `fit_conditional_nce`, without `epsilon`; "plain" here is what "isotropic" is there.
     """
-    images, moments = begin(layer, images, seed)
-    plain = one_of("variant", variant, VARIANTS) == "plain"
-    objective = ScoreMatching(None if plain else LatticeGaussian(layer))
+    with unchanged_if_refused(layer):
+        images, moments = begin(layer, images, seed)
+        plain = one_of("variant", variant, VARIANTS) == "plain"
+        objective = ScoreMatching(None if plain else LatticeGaussian(layer))
 
-    def renew(k, x):
+        step, size = Step(layer, objective, optimizer, strategy), checked_batch_size(batch_size, images, 8)
         if plain:
-            return 2 * largest_eigenvalue_bound(layer)
-        objective.move(LatticeGaussian(layer))
-        return 2.0
+            optimum = PlainOptimum(step, images)
+            step.whitening.loss_unit = optimum.curvature()  # The loss has that of Λ.
+            step.centre()
 
-    def result(history):
-        if plain:
-            return plain_result(layer, objective, images, history)
-        return likelihood_result(layer, moments, len(images), history)
+        def renew(k, x):
+            if plain:
+                return optimum.curvature() / step.whitening.loss_unit
+            objective.move(LatticeGaussian(layer))
+            return 2.0
 
-    step, size = Step(layer, objective, optimizer, strategy), checked_batch_size(batch_size, images, 8)
-    return fit_by_averaging(
-        step, optimizer, images, renew, PRECONDITION_EVERY, result,
-        steps=whole("steps", steps, least=4), batch_size=size, seed=seed, progress=progress,
-    )  # fmt: skip
+        def result(history):
+            if plain:
+                return optimum.result(objective, history)
+            return likelihood_result(layer, moments, len(images), history)
+
+        return fit_by_averaging(
+            step, optimizer, images, renew, PRECONDITION_EVERY, result,
+            steps=whole("steps", steps, least=4), batch_size=size, seed=seed, progress=progress,
+        )  # fmt: skip

@@ -1,6 +1,8 @@
 """Where a fit begins: images that can train the layer, and a start that is not far from them."""
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,19 @@ from assignment.lattice.stencil import weight_pixels
 SLACK = 0.5
 # Neighbours whose squared correlation is nearer to 1 than this are equal, or opposite, but for rounding.
 DEPENDENT = 1e-6
+
+
+@contextmanager
+def unchanged_if_refused(model: Any) -> Iterator[None]:
+    """A context after which a layer, or that of a `LatticeGaussian`, has its weights back if an error was raised."""
+    theta = getattr(getattr(model, "precision", model), "theta", None)
+    before = None if theta is None else theta.numpy()
+    try:
+        yield
+    except Exception:
+        if before is not None:
+            theta.assign(before)
+        raise
 
 
 def begin(
@@ -39,12 +54,23 @@ def begin(
     trainable(layer, images)
     moments = data_moments(layer, (x - mean for x in chunks(images)))
     if not layer.shared:
+        _enough(layer, len(images))
         _independent(layer, moments)
     squares = moments[: layer.group_sizes[0]] / (layer.pixels // layer.group_sizes[0])
     matched = -0.5 * layer.pixels * (1 + math.log(2 * math.pi) + np.mean(np.log(squares)))
     if not mean_log_likelihood(layer, moments) > matched - SLACK * layer.pixels:
         layer.assign_theta(np.concatenate([1 / squares, np.zeros(len(moments) - len(squares))]))
     return images, moments
+
+
+def _enough(layer, count):
+    """Refuses fewer images than there are pixels that are all neighbours: their covariance is singular."""
+    neighbours = 4 if layer.connectivity == 8 and min(layer.height, layer.width) > 1 else min(2, layer.pixels)
+    if count < neighbours:
+        raise ValueError(
+            f"images must be at least {neighbours}, as many as there are pixels that are all neighbours, not {count}: "
+            "no finite precision with a weight for each edge fits fewer; use shared weights, or more images"
+        )
 
 
 def _independent(layer, moments):
@@ -56,7 +82,7 @@ def _independent(layer, moments):
     if dependent.size:
         pair = [tuple(map(int, divmod(end[edges][dependent[0]], layer.width))) for end in (upper, lower)]
         raise ValueError(
-            f"images must vary: the pixels {pair[0]} and {pair[1]} (row, column) are equal or opposite in every image, "
-            f"as are {dependent.size - 1} other pairs of neighbours, and no finite precision fits them; "
+            f"images must vary: the pixels {pair[0]} and {pair[1]} (row, column) are equal or opposite in every image "
+            f"({dependent.size} such pairs of neighbours in all), and no finite precision fits them; "
             "use shared weights, or other images"
         )

@@ -20,8 +20,8 @@ import tensorflow as tf
 from assignment.checks import positive, whole
 from assignment.fits.bridges import STAGE_SPREAD, Bridge, bridge, known_log_partition, log_partition_from_diagonal
 from assignment.fits.maximum_likelihood import likelihood_result
-from assignment.fits.result import NOT_CONVERGED, FitResult
-from assignment.fits.start import begin
+from assignment.fits.result import FitResult
+from assignment.fits.start import begin, unchanged_if_refused
 from assignment.lattice.precision import StencilPrecision
 from assignment.objectives.nce import check_noise_count
 from assignment.objectives.telescoped_nce import MovingNoise, TelescopedNCE
@@ -33,12 +33,15 @@ from assignment.training.step import Step
 # LAST_REACH, LAST_STEP: at the end the longest step is LAST_REACH nats of spread or, if larger, LAST_STEP·√P: with many
 # weights, longer steps forget the start sooner.
 # TOLERANCE, SHARE: the final average is over so many noise images M that their error, P/2M nats, is below TOLERANCE,
-# or below this share of what the sampling of the images costs, P/2N.
+# or below this share of what the sampling of the images costs, P/2N. What is left of the way to the fit adds to that:
+# a fit that is then above both TOLERANCE and P/2N settles once more, ROUNDS times in all.
+# SMALLEST_BATCH, FEWEST_SEEN: few images are seen together and more often, for steps by one or two of them go astray.
 NOISE_SPREAD = 0.05
 LAST_REACH, LAST_STEP = 0.1, 0.01
 TOLERANCE, SHARE = 0.01, 0.1
+SMALLEST_BATCH, FEWEST_SEEN = 20, 4000
 MAX_STEPS = 20_000
-ROUNDS = 3  # A fit that is not converged settles once more, so many times in all.
+ROUNDS = 6
 
 
 class Stages(Callback):
@@ -156,7 +159,7 @@ def fit_telescoped_nce(
       images: [N, H, W], mean subtracted, or what `load_images` returned.
       optimizer: "sgd", "rmsprop", "adam" or a Keras optimizer.
       noise_ratio: ν.
-      passes: through the data, averaged over at the end; None for as many as TOLERANCE asks.
+      passes: through the data, averaged over at the end; None for as many as the number of weights and images asks.
       batch_size: B; seed: decides all that is drawn.
       progress: called as progress(step, None, words) after every step.
       strategy: a `tf.distribute.Strategy` whose replicas share each minibatch.
@@ -170,33 +173,38 @@ def fit_telescoped_nce(
       ValueError: bad arguments, such as a start that is not diagonal. ArithmeticError: the fit failed or did not
         settle.
     """
-    images, moments = begin(layer, images, seed)
-    batch_size = checked_batch_size(batch_size, images, 50)
-    check_noise_count(positive("noise_ratio", noise_ratio), batch_size, layer.pixels)
-    if passes is None:
-        enough = min(layer.theta.shape[0] / (2 * TOLERANCE * len(images)), 1 / SHARE)
-        passes = math.ceil(enough / noise_ratio)
-    averaged_steps = whole("passes", passes, least=1) * (len(images) // batch_size)
-    if averaged_steps > MAX_STEPS:
-        raise ValueError(f"passes must be fewer: {passes} of them are {averaged_steps} steps, of {MAX_STEPS} in all")
-    objective = TelescopedNCE(MovingNoise(layer, known_log_partition(layer)), noise_ratio)
-    step = Step(layer, objective, optimizer, strategy)
-    stages = Stages(step, optimizer, averaged_steps, seed)
-    losses = np.zeros(0)
-    for _ in range(ROUNDS):
-        steps, first = MAX_STEPS - len(losses), len(losses)
-        found = train(
-            step, images, stages, steps=steps, batch_size=batch_size, seed=seed, first=first, progress=progress
-        )
-        losses = np.concatenate([losses, found])
-        if stages.averaged < averaged_steps:
-            raise ArithmeticError(f"telescoped NCE did not settle in {MAX_STEPS} steps")
-        layer.assign_theta(stages.total / averaged_steps)
-        stages.end_stage()
-        history = {"loss": losses, "halvings": step.halvings.numpy(), "passes": np.array(passes)} | stages.history()
-        result = likelihood_result(layer, moments, len(images), history)
-        if not result.status.startswith(NOT_CONVERGED):
-            break
-        stages.begin_again()
-    constant, error = stages.constant()
-    return replace(result, log_partition=constant, standard_error=error)
+    with unchanged_if_refused(layer):
+        images, moments = begin(layer, images, seed)
+        batch_size = checked_batch_size(batch_size, images, min(50, max(1, len(images) // SMALLEST_BATCH)))
+        check_noise_count(positive("noise_ratio", noise_ratio), batch_size, layer.pixels)
+        if passes is None:
+            enough = min(layer.theta.shape[0] / (2 * TOLERANCE * len(images)), 1 / SHARE)
+            passes = math.ceil(max(enough / noise_ratio, FEWEST_SEEN / len(images)))
+        averaged_steps = whole("passes", passes, least=1) * (len(images) // batch_size)
+        if averaged_steps > MAX_STEPS:
+            raise ValueError(
+                f"passes must be fewer: {passes} of them are {averaged_steps} steps, of {MAX_STEPS} in all"
+            )
+        cost_of_sampling = layer.theta.shape[0] / (2 * len(images))
+        objective = TelescopedNCE(MovingNoise(layer, known_log_partition(layer)), noise_ratio)
+        step = Step(layer, objective, optimizer, strategy)
+        stages = Stages(step, optimizer, averaged_steps, seed)
+        losses = np.zeros(0)
+        for _ in range(ROUNDS):
+            steps, first = MAX_STEPS - len(losses), len(losses)
+            found = train(
+                step, images, stages, steps=steps, batch_size=batch_size, seed=seed, first=first, progress=progress
+            )
+            losses = np.concatenate([losses, found])
+            if stages.averaged < averaged_steps:
+                raise ArithmeticError(f"telescoped NCE did not settle in {MAX_STEPS} steps")
+            layer.assign_theta(stages.total / averaged_steps)
+            stages.end_stage()
+            history = {"loss": losses, "halvings": step.halvings.numpy(), "passes": np.array(passes)} | stages.history()
+            result = likelihood_result(layer, moments, len(images), history)
+            left = result.suboptimality
+            if left is None or left <= max(TOLERANCE, cost_of_sampling) or len(losses) > MAX_STEPS / 2:
+                break
+            stages.begin_again()
+        constant, error = stages.constant()
+        return replace(result, log_partition=constant, standard_error=error)

@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from assignment.lattice.information import near_information, shared_information
+from assignment.lattice.information import expected_moments, near_information, shared_information
 from assignment.lattice.nearby import SparseRows, near_weights, sparse_whitening
 from assignment.lattice.precision import StencilPrecision
 
@@ -16,7 +16,7 @@ def whitening_matrix(layer: StencilPrecision, theta: np.ndarray | None = None) -
     """
     if layer.shared:
         moments, information = shared_information(layer, theta)
-        return moments, SparseRows(_places(layer), _dense_whitening(information))
+        return moments, dense_whitening(layer, information)
     moments, entries = near_information(layer, theta)
     return moments, sparse_whitening(_places(layer), entries)
 
@@ -28,14 +28,14 @@ def _places(layer):
     return near_weights(layer.connectivity, layer.height, layer.width)[0]
 
 
-def _dense_whitening(information):
-    """L⁻¹ with LLᵀ = F; where F is singular to rounding, that of F + δI with δ just above it."""
-    scale = np.sqrt(np.diag(information))
-    scaled = information / np.outer(scale, scale)
+def dense_whitening(layer: StencilPrecision, matrix: np.ndarray) -> SparseRows:
+    """L⁻¹ with LLᵀ = a matrix [P, P] of shared weights; where it is singular to rounding, that of it + δI."""
+    scale = np.sqrt(np.diag(matrix))
+    scaled = matrix / np.outer(scale, scale)
     least = np.linalg.eigvalsh(scaled)[0]
     rounding = len(scaled) * np.finfo(np.float64).eps
     factor = np.linalg.cholesky(scaled + max(0.0, 2 * rounding - least) * np.eye(len(scaled)))
-    return np.linalg.inv(factor) / scale
+    return SparseRows(_places(layer), np.linalg.inv(factor) / scale)
 
 
 class Whitening:
@@ -43,11 +43,16 @@ class Whitening:
 
     ‖φ‖ is about the spread (standard deviation, in nats) over that Gaussian of the log-ratio between it and the model:
     exactly for shared weights, and within the roots of the extreme eigenvalues of W F Wᵀ for per-edge ones.
+
+    Attributes:
+      matrix: W, where it is to stay the same at every origin; None as a rule.
+      loss_unit: what the loss is divided by, where it has a unit of its own: Adam and RMSProp take gradients below a
+        fixed number for zero.
     """
 
     def __init__(self, layer: StencilPrecision) -> None:
         places = _places(layer)
-        self.layer = layer
+        self.layer, self.matrix, self.loss_unit = layer, None, 1.0
         self._places = tf.constant(np.maximum(places, 0), tf.int32)
         self._transposed, columns = transposed(places)
         self._columns = tf.constant(columns, tf.int32)
@@ -58,14 +63,17 @@ class Whitening:
 
     def centre(self) -> np.ndarray:
         """Makes the layer's present Gaussian the origin; returns its expected moments, float64 [P]."""
-        moments, matrix = whitening_matrix(self.layer)
+        if self.matrix is None:
+            moments, matrix = whitening_matrix(self.layer)
+        else:
+            moments, matrix = expected_moments(self.layer), self.matrix
         self.origin.assign(self.layer.theta.value)
-        self._values.assign(matrix.values)
+        self._values.assign(matrix.values / self.loss_unit)
         self._transposed_values.assign(np.append(matrix.values.ravel(), 0.0)[self._transposed])
         return moments
 
     def gradient(self, gradient: tf.Tensor) -> tf.Tensor:
-        """The gradient in φ: W times that in θ, [P]."""
+        """The gradient in φ: W times that in θ, [P], over `loss_unit`."""
         return tf.reduce_sum(self._values * tf.gather(gradient, self._places), axis=1)
 
     def shift(self, phi: tf.Tensor) -> tf.Tensor:
