@@ -29,7 +29,7 @@ from assignment.reporting.figures import draw_part
 from assignment.reporting.selection import part_fits
 from assignment.reporting.tables import tabulate_part
 from assignment.reporting.terminal import terminal_table
-from assignment.results import Fit, load_fit, locked
+from assignment.results import Fit, load_fit, locked, save_fit
 from assignment.training.replicas import is_chief, make_strategy
 
 KEEPING = ("bonus8", "report")  # the parts of many fits: those that are there are kept
@@ -71,20 +71,28 @@ def _begin(part, settings, strategy):
 
 
 def _kept(planned: Planned, data: ExerciseData) -> Fit | None:
-    """The whole saved fit for just these settings and data, if there is one."""
+    """The whole saved fit for just these settings and data, if there is one; another part's is copied."""
     row, part, settings = planned
-    try:
-        fit = load_fit(folder(settings, data, part), fit_name_for(row, settings))
-        fit.arrays  # noqa: B018  (reading them finds a damaged file)
-    except UserError:
-        return None
-    same_data = fit.record["dataset"]["sha256"] == data.train.sha256
-    same_request = request(settings).items() <= fit.record.get("request", {}).items()
-    same_coin = part != "second" or fit.record["coin"]["seed"] == settings.coin_seed
-    if not (same_data and same_request and same_coin):
-        return None
-    say(f"{row.label} {settings.weights} {settings.connectivity}: there already")
-    return fit
+    name = fit_name_for(row, settings)
+    for place in dict.fromkeys((part, row.name, "second")):
+        try:
+            fit = load_fit(folder(settings, data, place), name)
+            arrays = fit.arrays  # Reading them finds a damaged file.
+        except UserError:
+            continue
+        same_data = fit.record["dataset"]["sha256"] == data.train.sha256
+        same_request = request(settings).items() <= fit.record.get("request", {}).items()
+        facts = {**fit.record, "part": part}
+        facts.pop("coin", None)
+        facts |= _coin(part, settings)
+        if same_data and same_request and (place != part or facts == fit.record):
+            say(f"{row.label} {settings.weights} {settings.connectivity}: there already")
+            return fit if place == part else save_fit(folder(settings, data, part), name, facts, arrays)
+    return None
+
+
+def _coin(part, settings):
+    return {"coin": {"seed": settings.coin_seed, "outcome": flip(settings.coin_seed)[0]}} if part == "second" else {}
 
 
 def _fit(planned: Planned, data: ExerciseData) -> Fit:
@@ -104,9 +112,7 @@ def _fit(planned: Planned, data: ExerciseData) -> Fit:
         result = with_constant(layer, result, settings.seed)
     trained = Trained(data, row, part, settings, layer, result, seconds)
     facts, arrays = _function(row.found)(trained) if row.found else ({}, {})
-    if part == "second":
-        facts |= {"coin": {"seed": settings.coin_seed, "outcome": flip(settings.coin_seed)[0]}}
-    return save(trained, facts, arrays)
+    return save(trained, facts | _coin(part, settings), arrays)
 
 
 def _function(name: str) -> Callable:

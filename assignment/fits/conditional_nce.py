@@ -121,11 +121,13 @@ def scan_epsilon(
     objective.tune(trial, images[:TUNED_ON], seed_pair(seed, "tune"))
     epsilons = float(objective.epsilon) * np.geomspace(1 / 8, 4, 6)
     batch_size = checked_batch_size(TUNED_ON, images, 8)
+    step = Step(trial, objective, "adam")
     losses, likelihoods = [], []
     for epsilon in epsilons:
         trial.theta.assign(layer.theta)
         objective.epsilon.assign(epsilon)
-        step = Step(trial, objective, "adam")
+        step.centre()
+        step.forget()
         averaging = Averaging(step, "adam", steps, lambda *_: 1.0, TUNE_EVERY)
         found = train(step, images, averaging, steps=MOST_STEPS + steps, batch_size=batch_size, seed=seed)
         averaging.end()

@@ -21,6 +21,8 @@ from assignment.training.step import Step
 
 # The most steps in one call of a graph, and the most bytes that their images take.
 TOGETHER, TOGETHER_BYTES = 16, 2**25
+# A fit ends when so many steps in a row were given up at the border of the cone.
+STALLED = 30
 
 
 class Snapshots(Callback):
@@ -36,7 +38,7 @@ class Snapshots(Callback):
         if self.every and (k == 0 or (k + 1) % self.every == 0):
             self.snapshot_steps.append(k + 1)
             self.snapshots.append(theta)
-        return False
+        return int(self.step.stalled) >= STALLED
 
     def words(self, loss: float) -> str:
         return super().words(loss) + "".join(f"  c {value:.1f}" for value in self.extra[-1])
@@ -57,7 +59,8 @@ def fit(
 ) -> FitResult:
     """Trains a model by any objective with GradientTape and a Keras optimizer.
 
-    The weights are whitened by the Gaussian of the start, and the steps shrink linearly to nothing over the run.
+    The weights are whitened by the Gaussian of the start, and the steps shrink linearly to nothing over the run. A
+    fit that is stuck at the border of positive definiteness ends, and its status says so.
 
     Args:
       model: a `StencilPrecision`, or a `LatticeGaussian` of one; its weights are the start, and after the call the fit.
@@ -104,7 +107,8 @@ def fit(
             history["log_partition"] = np.array(callback.extra)[:, 0]
             constant = float(history["log_partition"][-1])
         result = likelihood_result(step.layer, moments, len(images), history, constant)
-        return replace(result, model=model)
+        ended = "" if step.stalled < STALLED else "; ended on the border of positive definiteness"
+        return replace(result, model=model, status=result.status + ended)
 
 
 def fit_nce(

@@ -33,10 +33,16 @@ def data_moments(layer: StencilPrecision, chunks: Iterable[np.ndarray]) -> np.nd
     for x in chunks:
         if np.ndim(x) != 3:
             raise ValueError(f"chunks must be arrays [n, H, W], not of shape {np.shape(x)}")
-        products = [np.square(x)] + [2 * x[first] * x[second] for first, second in map(edge_ends, layer.offsets)]
-        total = total + np.concatenate([p.sum(axis=0, dtype=np.float64).ravel() for p in products])
+        sums = [_sum_of_products(x, x)]
+        sums += [2 * _sum_of_products(x[first], x[second]) for first, second in map(edge_ends, layer.offsets)]
+        total = total + np.concatenate([s.ravel() for s in sums])
         count += len(x)
     return pool(layer, total / count)
+
+
+def _sum_of_products(a, b):
+    """Σ_n a_n b_n of images [N, H, W], in float64."""
+    return np.einsum("nhw,nhw->hw", a, b, dtype=np.float64)
 
 
 def near_second_moments(layer: StencilPrecision, chunks: Iterable[np.ndarray]) -> np.ndarray:
@@ -46,7 +52,7 @@ def near_second_moments(layer: StencilPrecision, chunks: Iterable[np.ndarray]) -
         for down in range(min(3, layer.height)):
             for right in range(max(-2, 1 - layer.width), min(3, layer.width)):
                 first, second = edge_ends((down, right))
-                near[down, 3 + right][first[1:]] += (x[first] * x[second]).sum(axis=0, dtype=np.float64)
+                near[down, 3 + right][first[1:]] += _sum_of_products(x[first], x[second])
         count += len(x)
     return near / count
 

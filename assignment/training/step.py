@@ -36,6 +36,7 @@ class Step:
 
     Attributes:
       halvings: how often a step was halved, a variable.
+      stalled: how many steps in a row were given up, for however short they were, Λ was not positive definite.
       slope: that of the last loss along the move before it; positive when the new minibatch's loss rises along it.
     """
 
@@ -66,7 +67,7 @@ class Step:
         self._mean, self._extra_origin = zeros(weights), zeros(len(self.extra))
         self.phi, self._extra_phi = tf.Variable(zeros(weights)), tf.Variable(zeros(len(self.extra)))
         self._last_move, self.slope = zeros(weights), zeros()
-        self.halvings = tf.Variable(0, trainable=False)
+        self.halvings, self.stalled = tf.Variable(0, trainable=False), tf.Variable(0, trainable=False)
         self.optimizer, self._scheduled = make_optimizer(optimizer), isinstance(optimizer, str)
         self.optimizer.build([self.phi, self._extra_phi])
         self._shared_gradient = self._gradient if strategy is None else partial(mean_gradient, strategy, self._gradient)
@@ -107,7 +108,6 @@ class Step:
           The loss before each step, [count], NaN where it or its gradient is not finite; and after each step θ,
           [count, P], and the objective's own unknowns, [count, …].
         """
-
         losses, thetas, extras = (tf.TensorArray(self.theta.dtype, count) for _ in range(3))
         for k in tf.range(count):
             tf.autograph.experimental.set_loop_options(parallel_iterations=2)
@@ -145,10 +145,12 @@ class Step:
         self.optimizer.apply([gradient, extra], [self.phi, self._extra_phi])
 
     def _limit(self, before, move, gradient, reach):
-        if self._keep_positive_definite(before, move, reach) < 1 / 8:
+        left = self._keep_positive_definite(before, move, reach)
+        if left < 1 / 8:
             # Adam and RMSProp can press against the border of the cone where the gradient itself leads along it.
             length = tf.math.divide_no_nan(tf.norm(move), tf.norm(gradient))  # It may have vanished.
-            self._keep_positive_definite(before, -gradient * length, reach)
+            left = self._keep_positive_definite(before, -gradient * length, reach)
+        self.stalled.assign(tf.where(left > 0, 0, self.stalled + 1))
 
     def _keep_positive_definite(self, before, move, reach):
         share = tf.minimum(1.0, reach / tf.norm(move))

@@ -65,8 +65,10 @@ def log_ratios(data: np.ndarray, noise: np.ndarray) -> Figure:
 
 def _separation(data, noise):
     wrong = (np.sum(data < 0) + np.sum(noise >= 0)) / (len(data) + len(noise))
-    words = ["perfectly separated"] if data.min() > noise.max() else []
-    return "; ".join(words + ([f"{100 * wrong:.2g} % on the wrong side of 0"] if wrong or not words else []))
+    words = f"{100 * wrong:.2g} % on the wrong side of 0"
+    if data.min() > noise.max():
+        return f"perfectly separated, but {words}" if wrong else "perfectly separated"
+    return words
 
 
 @style()
