@@ -63,7 +63,7 @@ def showcase(four: Fit, eight: Fit) -> Figure:
         grey(axes, mosaic(images, rows, columns), grey_limits(data), words)
     for fit, colour, width in ((four, style.BLUE, 2), (eight, style.VERMILION, 4)):
         learned, exact = fit.arrays["stage_learned"], fit.arrays["stage_exact"]
-        words = f"{fit.record['connectivity']} neighbours: {signed(learned[-1] - exact[-1])}"
+        words = f"{fit.record['connectivity']} neighbours: {signed(fit.record['log_partition']['gap'])}"
         right.plot(learned, color=colour, linestyle="-", marker="", linewidth=width, alpha=0.6, label=words)
         right.plot(exact, **style.EXACT, marker="", label="exact" if fit is eight else None)
     right.set(xlabel="stage", title=r"learned $\log Z$, its error (nats)")
