@@ -160,6 +160,7 @@ def test_scan_reports_loss_and_likelihood_by_epsilon_and_leaves_the_layer(border
     np.testing.assert_array_equal(layer.theta, before)
 
 
+@pytest.mark.slow
 def test_scan_starts_even_on_the_border():
     train = cases.load_images("mnist_sample").images[:400]
     layer = cases.start(4, "shared", train)

@@ -104,6 +104,7 @@ def test_densities(kind, size, batches, dtype):
     agree(gaussian.entropy(), normal.entropy() + np.zeros(gaussian.batch_shape), dtype, pixels)
 
 
+@pytest.mark.slow
 @exactly
 @given(kinds(), sizes, batches, dtypes)
 def test_roots_and_solves(kind, size, batches, dtype):

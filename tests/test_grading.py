@@ -149,7 +149,11 @@ def test_a_function_that_is_missing_or_fails_costs_its_own_points_and_the_reason
     assert "You returned" in results["loss"][1] and "is right" in results["loss"][1]
 
 
-@pytest.mark.parametrize("error", wrong.ERRORS)
+# One of each kind is met by the quick tests, too.
+QUICK = ("noise repeated", "edges counted once", "sign of J", "c not learned", "root not inverted")
+
+
+@pytest.mark.parametrize("error", [e if e in QUICK else pytest.param(e, marks=pytest.mark.slow) for e in wrong.ERRORS])
 def test_an_error_loses_its_own_points_and_no_others_and_is_told(error, dense, tmp_path):
     expected = wrong.ERRORS[error]
     code = Path(wrong.__file__).read_text(encoding="utf-8")

@@ -171,6 +171,7 @@ def test_an_ill_conditioned_loss_is_minimised_all_the_same(fit, variant, optimiz
     assert result.status == "converged" and result.suboptimality < 1e-3
 
 
+@pytest.mark.slow
 def test_telescoped_fit_of_few_images_costs_a_tenth_of_their_sampling():
     layer, images = nearly_singular(10)
     result = fit_telescoped_nce(layer, images, "sgd")

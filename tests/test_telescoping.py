@@ -85,6 +85,7 @@ def test_the_constant_of_any_fit(layer):
     np.testing.assert_array_equal(single.theta, theta)
 
 
+@pytest.mark.slow
 def test_the_constant_of_a_nearly_singular_precision(monkeypatch):
     """Its errors, in their own standard errors, have mean 0 and variance 1 also where λ_min is next to nothing."""
     monkeypatch.setattr(bridges, "STRAIGHT_ERROR", 0.1)
@@ -109,13 +110,13 @@ def test_what_is_too_far_is_refused(monkeypatch):
     ("connectivity", "weights", "size", "optimizer"),
     [
         (4, "shared", 8, "adam"),
-        (4, "shared", 8, "rmsprop"),
+        pytest.param(4, "shared", 8, "rmsprop", marks=pytest.mark.slow),
         (4, "per_edge", 8, "adam"),
         (4, "per_edge", 8, "sgd"),
         (4, "shared", 28, "sgd"),
         (8, "shared", 8, "sgd"),
-        (8, "per_edge", 8, "adam"),
-        (8, "per_edge", 8, "rmsprop"),
+        pytest.param(8, "per_edge", 8, "adam", marks=pytest.mark.slow),
+        pytest.param(8, "per_edge", 8, "rmsprop", marks=pytest.mark.slow),
         pytest.param(4, "per_edge", 20, "rmsprop", marks=pytest.mark.slow),
     ],
 )

@@ -128,10 +128,11 @@ def _likelihoods(operator, images):
 
     Given the others, x_i is Gaussian with variance 1/Λ_ii about x_i − (Λx)_i/Λ_ii (Besag 1975).
     """
-    model, log_probs, squares = LatticeGaussian(operator), [], 0.0
+    model, log_densities, squares = LatticeGaussian(operator), [], 0.0
     for x in map(double, chunks(images)):
-        log_probs.append(model.log_prob(x))
-        squares += np.sum(np.square(model.score(x)), axis=0)
+        score = model.score(x).numpy()  # −Λx
+        log_densities.append(0.5 * np.einsum("nhw,nhw->n", x, score))
+        squares += np.einsum("nhw,nhw->hw", score, score)
     diagonal = double(operator.diag_part()).reshape(images.shape[1:])
     conditional = 0.5 * np.log(diagonal / (2 * np.pi)) - 0.5 * squares / (len(images) * diagonal)
-    return np.concatenate(log_probs), conditional
+    return np.concatenate(log_densities) - float(model.log_partition()), conditional

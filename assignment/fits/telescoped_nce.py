@@ -35,10 +35,11 @@ from assignment.training.step import Step
 # TOLERANCE, SHARE: the final average is over so many noise images M that their error, P/2M nats, is below TOLERANCE,
 # or below this share of what the sampling of the images costs, P/2N. What is left of the way to the fit adds to that:
 # a fit that is then above both TOLERANCE and P/2N settles once more, ROUNDS times in all.
+# FEWEST_PASSES: a test image of another kind than the training images feels the error of Λ itself, not its square.
 # SMALLEST_BATCH, FEWEST_SEEN: few images are seen together and more often, for steps by one or two of them go astray.
 NOISE_SPREAD = 0.05
 LAST_REACH, LAST_STEP = 0.1, 0.01
-TOLERANCE, SHARE = 0.01, 0.1
+TOLERANCE, SHARE, FEWEST_PASSES = 0.01, 0.1, 4
 SMALLEST_BATCH, FEWEST_SEEN = 20, 4000
 MAX_STEPS = 20_000
 ROUNDS = 6
@@ -178,7 +179,7 @@ def fit_telescoped_nce(
         batch_size = checked_batch_size(batch_size, images, min(50, max(1, len(images) // SMALLEST_BATCH)))
         check_noise_count(positive("noise_ratio", noise_ratio), batch_size, layer.pixels)
         if passes is None:
-            enough = min(layer.theta.shape[0] / (2 * TOLERANCE * len(images)), 1 / SHARE)
+            enough = max(FEWEST_PASSES, min(layer.theta.shape[0] / (2 * TOLERANCE * len(images)), 1 / SHARE))
             passes = math.ceil(max(enough / noise_ratio, FEWEST_SEEN / len(images)))
         averaged_steps = whole("passes", passes, least=1) * (len(images) // batch_size)
         if averaged_steps > MAX_STEPS:
