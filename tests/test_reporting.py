@@ -253,11 +253,12 @@ def test_tables_are_plain_balanced_tabulars_that_compile_by_themselves(root, tmp
     assert text.count("{") == text.count("}") and text.count(r"\begingroup") == text.count(r"\endgroup") == 1
     rows = [line for line in text.splitlines() if line.endswith(r"\\") and "multicolumn" not in line]
     assert {row.count("&") for row in rows} == {9}
-    if shutil.which("pdflatex"):
-        document = r"\documentclass{article}\usepackage{booktabs}\begin{document}\input{tables/second}\end{document}"
-        (tmp_path / "alone.tex").write_text(document)
-        command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "alone.tex"]
-        subprocess.run(command, cwd=tmp_path, check=True, stdout=subprocess.DEVNULL)
+    if not shutil.which("pdflatex"):
+        pytest.skip("pdflatex is not installed: the table is not compiled")
+    document = r"\documentclass{article}\usepackage{booktabs}\begin{document}\input{tables/second}\end{document}"
+    (tmp_path / "alone.tex").write_text(document)
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "alone.tex"]
+    subprocess.run(command, cwd=tmp_path, check=True, stdout=subprocess.DEVNULL)
 
 
 def test_values_far_to_the_left_do_not_squeeze_the_comparison(root):

@@ -17,7 +17,7 @@ from assignment.fits.averaging import MOST_STEPS, Averaging, fit_by_averaging
 from assignment.fits.maximum_likelihood import likelihood_result
 from assignment.fits.pursued import PlainOptimum
 from assignment.fits.result import FitResult
-from assignment.fits.start import begin, unchanged_if_refused
+from assignment.fits.start import begin, restored_on_error
 from assignment.lattice.gaussian import LatticeGaussian
 from assignment.lattice.information import data_moments, mean_log_likelihood
 from assignment.lattice.precision import StencilPrecision
@@ -64,7 +64,7 @@ def fit_conditional_nce(
     Raises:
       ValueError: bad arguments. ArithmeticError: the loss or its gradient was not finite.
     """
-    with unchanged_if_refused(layer):
+    with restored_on_error(layer):
         images, moments = begin(layer, images, seed)
         objective = ConditionalNCE(_noise(layer, variant), noise_ratio=noise_ratio)
         step, size = Step(layer, objective, optimizer, strategy), checked_batch_size(batch_size, images, 8)

@@ -10,7 +10,7 @@ import tensorflow as tf
 from assignment.checks import whole
 from assignment.fits.maximum_likelihood import likelihood_result
 from assignment.fits.result import FitResult
-from assignment.fits.start import begin, unchanged_if_refused
+from assignment.fits.start import begin, restored_on_error
 from assignment.lattice.gaussian import LatticeGaussian, as_gaussian
 from assignment.lattice.precision import StencilPrecision
 from assignment.objectives.nce import NCE, check_noise_count
@@ -81,7 +81,7 @@ def fit(
     Raises:
       ValueError, TypeError: bad arguments. ArithmeticError: the loss or its gradient was not finite.
     """
-    with unchanged_if_refused(model):
+    with restored_on_error(model):
         model = as_gaussian(model)
         location = getattr(model, "location", None)
         mean = 0.0 if location is None else location.numpy()
@@ -136,7 +136,7 @@ def fit_nce(
       noise_ratio: ν.
       The others are those of `fit`, as is what is returned; c starts at log Z of the start.
     """
-    with unchanged_if_refused(layer):
+    with restored_on_error(layer):
         images, _ = begin(layer, images, seed)
         batch_size = checked_batch_size(batch_size, images, 50)
         check_noise_count(noise_ratio, batch_size, layer.pixels)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from assignment.fits.result import CONVERGED, FitResult, status
-from assignment.fits.start import begin, unchanged_if_refused
+from assignment.fits.start import begin, restored_on_error
 from assignment.lattice.gaussian import LatticeGaussian
 from assignment.lattice.information import double, information_product, mean_log_likelihood
 from assignment.lattice.precision import StencilPrecision
@@ -47,7 +47,7 @@ def fit_maximum_likelihood(
     Raises:
       ValueError: bad arguments, such as pixels that no precision fits. RuntimeError: there is no maximum.
     """
-    with unchanged_if_refused(layer):
+    with restored_on_error(layer):
         _, moments = begin(layer, images, seed)
         theta, likelihoods = maximise(layer, moments, double(layer), progress)
         layer.assign_theta(theta)

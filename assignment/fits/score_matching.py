@@ -15,7 +15,7 @@ from assignment.fits.averaging import fit_by_averaging
 from assignment.fits.maximum_likelihood import likelihood_result
 from assignment.fits.pursued import PlainOptimum
 from assignment.fits.result import FitResult
-from assignment.fits.start import begin, unchanged_if_refused
+from assignment.fits.start import begin, restored_on_error
 from assignment.lattice.gaussian import LatticeGaussian
 from assignment.lattice.precision import StencilPrecision
 from assignment.objectives.score_matching import ScoreMatching
@@ -47,11 +47,10 @@ def fit_score_matching(
     Returns:
       As `fit_conditional_nce`, without `epsilon`; "plain" here is what "isotropic" is there.
     """
-    with unchanged_if_refused(layer):
+    with restored_on_error(layer):
         images, moments = begin(layer, images, seed)
         plain = one_of("variant", variant, VARIANTS) == "plain"
         objective = ScoreMatching(None if plain else LatticeGaussian(layer))
-
         step, size = Step(layer, objective, optimizer, strategy), checked_batch_size(batch_size, images, 8)
         if plain:
             optimum = PlainOptimum(step, images)

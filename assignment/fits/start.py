@@ -20,7 +20,7 @@ DEPENDENT = 1e-6
 
 
 @contextmanager
-def unchanged_if_refused(model: Any) -> Iterator[None]:
+def restored_on_error(model: Any) -> Iterator[None]:
     """A context after which a layer, or that of a `LatticeGaussian`, has its weights back if an error was raised."""
     theta = getattr(getattr(model, "precision", model), "theta", None)
     before = None if theta is None else theta.numpy()

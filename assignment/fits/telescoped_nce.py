@@ -21,7 +21,7 @@ from assignment.checks import positive, whole
 from assignment.fits.bridges import STAGE_SPREAD, Bridge, bridge, known_log_partition, log_partition_from_diagonal
 from assignment.fits.maximum_likelihood import likelihood_result
 from assignment.fits.result import FitResult
-from assignment.fits.start import begin, unchanged_if_refused
+from assignment.fits.start import begin, restored_on_error
 from assignment.lattice.precision import StencilPrecision
 from assignment.objectives.nce import check_noise_count
 from assignment.objectives.telescoped_nce import MovingNoise, TelescopedNCE
@@ -174,7 +174,7 @@ def fit_telescoped_nce(
       ValueError: bad arguments, such as a start that is not diagonal. ArithmeticError: the fit failed or did not
         settle.
     """
-    with unchanged_if_refused(layer):
+    with restored_on_error(layer):
         images, moments = begin(layer, images, seed)
         batch_size = checked_batch_size(batch_size, images, min(50, max(1, len(images) // SMALLEST_BATCH)))
         check_noise_count(positive("noise_ratio", noise_ratio), batch_size, layer.pixels)

@@ -28,32 +28,36 @@ def pytest_addoption(parser):
 
 def pytest_configure(config):
     config.stash[_grading] = None
-    config.option.tbstyle, config.option.reportchars = "no", "E"  # The rubric says it all.
-    config.option.verbose = min(config.option.verbose, -1)
+    paths = [Path(argument.split("::")[0]).resolve() for argument in config.args]
+    if all(GRADING in [path, *path.parents] for path in paths):
+        config.option.tbstyle, config.option.reportchars = "no", "E"  # The rubric says it all.
+        config.option.verbose = min(config.option.verbose, -1)
 
 
 @pytest.hookimpl(trylast=True)  # after -k has chosen
 def pytest_collection_modifyitems(config, items):
     chosen = [test.callspec.params["item"] for test in items if GRADING in test.path.parents]
     if chosen and not config.option.collectonly:
-        config.stash[_grading] = Grading(config.option, chosen)
+        config.stash[_grading] = Grading(config.getoption, chosen)
 
 
 class Grading:
     """One submission and its rubric, which is written after every item."""
 
     def __init__(self, asked, items):
-        folder = asked.submission or THIS_PACKAGE
+        # Where pytest comes here from another folder, there are no options of ours.
+        submission, results = asked("submission", None), asked("results_json", None)
+        folder = submission or THIS_PACKAGE
         if not folder.is_dir():
             raise pytest.UsageError(f"--submission: there is no folder {shown(folder)}")
-        self.results = asked.results_json and asked.results_json.resolve()
+        self.results = results and results.resolve()
         if self.results and not self.results.parent.is_dir():
             raise pytest.UsageError(f"--results-json: there is no folder {self.results.parent}")
-        if asked.submission and sandbox.kind() == "none" and not asked.no_sandbox:
+        if submission and sandbox.kind() == "none" and not asked("no_sandbox", False):
             raise pytest.UsageError(sandbox.NOTHING_HOLDS)
-        self.submission = Submission(archives.home(folder) or folder, seed=asked.seed)
-        name = asked.name or shown(folder.resolve().name)
-        self.rubric = Rubric(name, self.submission.seed, asked.visibility, items)
+        self.submission = Submission(archives.home(folder) or folder, seed=asked("seed", None))
+        name = asked("name", None) or shown(folder.resolve().name)
+        self.rubric = Rubric(name, self.submission.seed, asked("visibility", "visible"), items)
         self.save()
 
     def judge(self, item):
