@@ -119,7 +119,7 @@ def _constant_and_error(constant, error, learned, standard_error, exact):
     error.plot(learned - exact, **LEARNED, marker="")
     error.axhline(0, **EXACT)
     at_the_end = f"{signed(learned[-1] - exact[-1])} ± {standard_error[-1]:.3f}"
-    error.set(ylabel="learned − exact (nats)", title=f"its error; at the end {at_the_end}")
+    error.set(ylabel="learned − exact (nats)", title=f"its error by stages; at the end {at_the_end}")
     error.legend(loc="lower left")
 
 
