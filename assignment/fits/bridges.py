@@ -21,7 +21,7 @@ from assignment.seeds import seed_pair
 # STRAIGHT_ERROR: the standard error of c by the straight way, in nats, for up to 28 × 28 pixels. It grows with D^(3/4),
 # slower than log Z does: 28 × 28 pixels take seconds, and 256 × 256 a minute.
 STAGE_SPREAD = 1.5
-STAGE_DRAWS, STRAIGHT_ERROR = 2000, 0.03
+STAGE_DRAWS, STRAIGHT_ERROR = 1000, 0.029
 PILOT, PILOT_PIXELS, FEWEST_DRAWS = 500, 2**22, 50
 LONGEST_BRIDGE = 1000.0  # nats of spread: the draws for more would take for ever
 MOST_BRIDGES = 1000

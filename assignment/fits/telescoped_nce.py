@@ -38,7 +38,7 @@ from assignment.training.step import Step
 # FEWEST_PASSES: a test image of another kind than the training images feels the error of Λ itself, not its square.
 # SMALLEST_BATCH, FEWEST_SEEN: few images are seen together and more often, for steps by one or two of them go astray.
 NOISE_SPREAD = 0.05
-LAST_REACH, LAST_STEP = 0.1, 0.01
+LAST_REACH, LAST_STEP = 0.4, 0.01
 TOLERANCE, SHARE, FEWEST_PASSES = 0.01, 0.1, 4
 SMALLEST_BATCH, FEWEST_SEEN = 20, 4000
 MAX_STEPS = 20_000
