@@ -3,6 +3,7 @@
 import pytest
 
 from assignment.benchmark.case import OPERATIONS, WAYS, measure
+from assignment.benchmark.likelihood import newton
 from assignment.benchmark.timing import PeakMemory, side_by_side
 from assignment.reporting.bench import bench_table, draw_bench, terminal_lines
 
@@ -17,7 +18,7 @@ def results():
         "steps": {"random numbers alone": 0.004, "dense, eager": 0.06, "stencil, shared": 0.005},
         "sizes": {way: cases for way in WAYS},
         "pixel_steps": {"shared": {28: 1e-8, 1024: 2e-8}},
-        "newton": {way: {8: {"seconds": 0.1, "weights": 176, "log_likelihood": -1.0}} for way in ("dense", "sparse")},
+        "newton": {way: {8: newton(way, 4)} for way in ("dense", "sparse")},
         "fit": fit,
     }
 
@@ -43,11 +44,19 @@ def test_functions_take_turns():
     assert order == list("aabbaabb") and all(0 <= seconds < 1 for seconds in found.values())
 
 
+def test_the_sparse_maximum_is_the_dense_one_and_whitening_helps(results):
+    dense, sparse = (results["newton"][way][8] for way in ("dense", "sparse"))
+    assert dense["log_likelihood"] == pytest.approx(sparse["log_likelihood"], abs=1e-6)
+    assert dense["condition"] > 10 * dense["whitened_condition"] > 10
+
+
 def test_its_table_figure_and_words(results, tmp_path):
     rows = [line for line in bench_table(results).splitlines() if line.startswith("$")]
     assert len(rows) == 6 and all(row.count("&") == 7 for row in rows)
-    draw_bench(results, tmp_path / "sizes")
-    assert {path.suffix for path in tmp_path.iterdir()} == {".pdf", ".png"}
+    draw_bench(results, tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {
+        f"bench-{what}.{kind}" for what in ("sizes", "newton") for kind in ("pdf", "png")
+    }
     words = "\n".join(terminal_lines(results))
     assert "12.0 times as fast as dense, eager; 1.25 × the random numbers" in words
     assert "+1.0, +0.0, +0.0 standard errors off; c − log Z = +0.50 ± 0.25 nats" in words

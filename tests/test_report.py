@@ -14,7 +14,7 @@ from result_files import arrays, record, write_fit
 from assignment.reporting.figures import draw_part
 from assignment.reporting.latex import escape, number
 from assignment.reporting.macros import FORMATS, facts, write_numbers
-from assignment.reporting.tables import errata_table, noise_table, read_derivation, write_appendix
+from assignment.reporting.tables import errata_table, noise_table, read_beside, write_appendix
 from assignment.results import load_results, save_fit
 
 REPORT = Path(__file__).parents[1] / "reports" / "report.tex"
@@ -38,7 +38,14 @@ def root(tmp_path_factory):
     write_fit(root, "second", "cnce", "matched", coin={"seed": 7, "outcome": "heads"}, **more)
     derivation = {"answers": dict.fromkeys(ANSWERS.split(), 3.21e-11), "errata": []}
     (root.parent / "derivation.json").write_text(json.dumps(derivation))
+    case = dict(seconds=0.5, weights=2296, condition=7.6e4, whitened_condition=1.7)
+    newton = {"dense": {"28": case}, "sparse": {"28": case, "128": case}}
+    (root.parent / "bench.json").write_text(json.dumps({"newton": newton}))
     return root
+
+
+def all_facts(root):
+    return facts(load_results(root), *(read_beside(root, name) for name in ("derivation", "bench")))
 
 
 def body():
@@ -55,7 +62,7 @@ def asked(text):
 
 
 def test_every_number_of_the_report_is_there_when_all_is_fitted(root):
-    found, used = facts(load_results(root), read_derivation(root)), set(asked(body()))
+    found, used = all_facts(root), set(asked(body()))
     assert len(used) > 100
     assert not [use for use in used if use[:2] not in found]
     assert {use for use in used if use[2] not in FORMATS} == {use for use in used if isinstance(found[use[:2]], str)}
@@ -70,7 +77,7 @@ def test_the_report_has_no_typed_results():
 
 
 def test_facts_are_found_by_the_keys_of_the_files_and_a_new_one_needs_no_new_code(root, tmp_path):
-    found, fit = facts(load_results(root), read_derivation(root)), "nce-telescoped-shared-4"
+    found, fit = all_facts(root), "nce-telescoped-shared-4"
     expected = {
         (fit, "log_partition.estimate"): -5.0,
         (fit, "held_out.gap"): 0.5,
@@ -83,6 +90,7 @@ def test_facts_are_found_by_the_keys_of_the_files_and_a_new_one_needs_no_new_cod
         ("data", "weights.4"): 96,
         ("gain-ml-shared-8", "mean"): 4.0,
         ("derivation", "trace"): 3.21e-11,
+        ("bench", "sparse.128.weights"): 2296,
         ("seconds", "second"): 1.25,
         ("coin", "seed"): 7,
     }

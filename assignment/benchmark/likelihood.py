@@ -6,51 +6,69 @@ import numpy as np
 
 from assignment.fits.maximum_likelihood import maximise
 from assignment.lattice.gaussian import LatticeGaussian
-from assignment.lattice.information import data_moments, double
+from assignment.lattice.information import data_moments, double, mean_log_likelihood
 from assignment.lattice.precision import StencilPrecision
 from assignment.lattice.stencil import weight_pixels
+from assignment.training.whitening import whitening_matrix
 
 IMAGES = 2000
-DIAGONAL, COUPLING, VARIATION = 4.2, -1.0, 0.03  # a lattice whose neighbours correlate strongly, as pixels do
+DIAGONAL, COUPLING, CONTRAST = 4.05, -1.0, 1.0  # neighbours correlate strongly and differ in scale, as pixels do
 
 
-def newton_seconds(way: str, side: int) -> dict[str, float]:
-    """Seconds from the matched diagonal to the maximum, for the "dense" or the "sparse" way, on made-up images.
+def newton(way: str, side: int) -> dict[str, float]:
+    """From the matched diagonal to the maximum, the "dense" or the "sparse" way, on made-up images.
 
     Returns:
-      A dict of `seconds`, `weights` (P) and `log_likelihood` in nats per image.
+      A dict of `seconds`, `weights` (P) and `log_likelihood` in nats per image. The dense way also has the condition
+      numbers of F at the maximum, `condition`, and of W F Wᵀ with the sparse W that whitens it, `whitened_condition`.
     """
     layer = StencilPrecision(4, "per_edge", dtype="float64")
     layer.build((None, side, side))
-    theta = np.repeat([DIAGONAL, COUPLING, COUPLING], layer.group_sizes)
-    layer.assign_theta(theta * (1 + VARIATION * np.random.default_rng(side).uniform(-1, 1, theta.shape)))
+    upper, lower = weight_pixels(layer.connectivity, side, side)
+    scale = np.exp(CONTRAST * np.random.default_rng(side).uniform(-1, 1, layer.pixels))
+    layer.assign_theta(np.where(upper == lower, DIAGONAL, COUPLING) * scale[upper] * scale[lower])
     images = LatticeGaussian(layer).sample_by_factor(IMAGES, seed=(0, side)).numpy().astype(np.float32)
     moments, start = data_moments(layer.match_variances(images), [images]), time.perf_counter()
-    likelihood = dense(layer, moments) if way == "dense" else maximise(layer, moments, double(layer))[1][-1]
-    return {"seconds": time.perf_counter() - start, "weights": len(moments), "log_likelihood": likelihood}
+    theta = dense(layer, moments) if way == "dense" else maximise(layer, moments, double(layer))[0]
+    found = {"seconds": time.perf_counter() - start, "weights": len(moments)}
+    found["log_likelihood"] = mean_log_likelihood(layer, moments, theta)
+    return found | (_conditions(layer, theta) if way == "dense" else {})
 
 
-def dense(layer: StencilPrecision, moments: np.ndarray, tolerance: float = 1e-5) -> float:
-    """The maximum of the likelihood by Newton's method with F and Σ as matrices."""
-    upper, lower = weight_pixels(layer.connectivity, layer.height, layer.width)
-    twice, scale = np.where(upper == lower, 1.0, 2.0), np.where(upper == lower, 0.5, 1.0)
+def dense(layer: StencilPrecision, moments: np.ndarray, tolerance: float = 1e-5) -> np.ndarray:
+    """θ of the greatest likelihood, by Newton's method with F and Σ as matrices."""
 
     def likelihood(theta):
         operator = layer.operator(theta)
-        constant = layer.pixels * np.log(2 * np.pi)
         determinant = np.linalg.slogdet(operator.to_dense().numpy())[1]
-        return 0.5 * (determinant - theta @ moments - constant) if operator.positive_definite() else -np.inf
+        return 0.5 * (determinant - theta @ moments) if operator.positive_definite() else -np.inf
 
     theta = double(layer)
     while True:
-        sigma = np.linalg.inv(layer.operator(theta).to_dense().numpy())
-        gradient = 0.5 * (twice * sigma[upper, lower] - moments)
-        product = sigma[np.ix_(upper, upper)] * sigma[np.ix_(lower, lower)]
-        product += sigma[np.ix_(upper, lower)] * sigma[np.ix_(lower, upper)]
-        step = np.linalg.solve(product * scale[:, None] * scale, gradient)
+        expected, information = _information(layer, theta)
+        gradient = 0.5 * (expected - moments)
+        step = np.linalg.solve(information, gradient)
         before = likelihood(theta)
         while not likelihood(theta + step) > before - 1e-12:
             step = step / 2
         theta = theta + step
         if 0.5 * gradient @ step < tolerance:
-            return float(likelihood(theta))
+            return theta
+
+
+def _information(layer, theta):
+    """(the expected moments [P], F [P, P]) from Σ as a matrix."""
+    upper, lower = weight_pixels(layer.connectivity, layer.height, layer.width)
+    scale = np.where(upper == lower, 0.5, 1.0)
+    sigma = np.linalg.inv(layer.operator(theta).to_dense().numpy())
+    product = sigma[np.ix_(upper, upper)] * sigma[np.ix_(lower, lower)]
+    product += sigma[np.ix_(upper, lower)] * sigma[np.ix_(lower, upper)]
+    return 2 * scale * sigma[upper, lower], product * scale[:, None] * scale
+
+
+def _conditions(layer, theta):
+    information, whitening = _information(layer, theta)[1], whitening_matrix(layer, theta)[1]
+    half = np.array([whitening.product(column) for column in information])  # F Wᵀ
+    whitened = np.array([whitening.product(column) for column in half.T])
+    condition, after = (float(np.linalg.cond(matrix)) for matrix in (information, whitened))
+    return {"condition": condition, "whitened_condition": after}

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from assignment.benchmark.case import new_layer
-from assignment.benchmark.likelihood import newton_seconds
+from assignment.benchmark.likelihood import newton
 from assignment.benchmark.step import nce_steps, telescoped_seconds_per_pixel
 from assignment.benchmark.timing import machine
 from assignment.fits.telescoped_nce import fit_telescoped_nce
@@ -32,16 +32,16 @@ LARGE_IMAGES, CHUNK = 400, 50  # of which so many are drawn at once
 
 
 def run(output: str | Path) -> None:
-    """Measures everything; writes results/bench.json, tables/bench.tex and figures/bench-sizes.*; prints a summary."""
+    """Measures everything; writes results/bench.json, tables/bench.tex and figures/bench-*; prints a summary."""
     results = {"machine": machine(), "steps": nce_steps(), "sizes": _by_side("sizes", SIDES, _measured)}
     results["pixel_steps"] = _by_side("telescoped step", STEP_SIDES, telescoped_seconds_per_pixel)
-    results["newton"] = _by_side("maximum likelihood, per edge", NEWTON_SIDES, newton_seconds)
+    results["newton"] = _by_side("maximum likelihood, per edge", NEWTON_SIDES, newton)
     with Progress(f"telescoped {LARGE} × {LARGE}") as progress:
         results["fit"] = recover(LARGE, progress)
     output = Path(output)
     write_text(output / "results" / "bench.json", json.dumps(results, indent=2) + "\n")
     write_text(output / "tables" / "bench.tex", bench_table(results))
-    draw_bench(results, output / "figures" / "bench-sizes")
+    draw_bench(results, output / "figures")
     say("\n".join(terminal_lines(results)), sys.stdout)
 
 

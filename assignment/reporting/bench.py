@@ -31,10 +31,10 @@ def bench_table(results: dict[str, Any]) -> str:
 
 
 @style()
-def draw_bench(results: dict[str, Any], stem: str | Path) -> None:
-    """Draws time and peak memory against pixels, log–log."""
-    figure = new_figure(4.6)
-    (time, sample), (memory, newton) = figure.subplots(2, 2)
+def draw_bench(results: dict[str, Any], folder: str | Path) -> None:
+    """Draws bench-sizes, time and peak memory against pixels, and bench-newton, what whitening does; all log–log."""
+    figure = new_figure(2.4)
+    time, sample, memory = figure.subplots(1, 3)
     for way, words in _WAYS.items():
         cases = results["sizes"][way]
         pixels = [int(side) ** 2 for side in cases]
@@ -44,13 +44,26 @@ def draw_bench(results: dict[str, Any], stem: str | Path) -> None:
     time.set(xlabel="pixels D", ylabel="log det (ms)")
     sample.set(xlabel="pixels D", ylabel="one sample (ms)")
     memory.set(xlabel="pixels D", ylabel="peak memory (MB)")
-    for way, cases in results["newton"].items():
-        weights = [case["weights"] for case in cases.values()]
-        newton.loglog(weights, [case["seconds"] for case in cases.values()], label=f"F {way}")
-    newton.set(xlabel="weights P, per edge", ylabel="maximum likelihood (s)")
-    newton.legend()
     figure.legend(*time.get_legend_handles_labels(), loc="outside upper left", ncols=3)
-    save(figure, stem)
+    save(figure, Path(folder) / "bench-sizes")
+    save(_newton(results["newton"]), Path(folder) / "bench-newton")
+
+
+def _newton(ways):
+    """Condition number of F, and seconds of maximum likelihood by both ways, against the number of weights."""
+    figure = new_figure(2.2)
+    left, right = figure.subplots(1, 2)
+    for key, words in (("condition", "$F$"), ("whitened_condition", r"$WFW^\mathsf{T}$, $W$ sparse")):
+        cases = ways["dense"].values()
+        left.loglog([case["weights"] for case in cases], [case[key] for case in cases], label=words)
+    for way, words in (("dense", "$F$ as a matrix"), ("sparse", "products with $F$, whitened")):
+        cases = ways[way].values()
+        right.loglog([case["weights"] for case in cases], [case["seconds"] for case in cases], label=words)
+    right.set(xlabel="weights P, per edge", ylabel="maximum likelihood (s)")
+    left.set(xlabel="weights P, per edge", ylabel="condition number", xlim=right.get_xlim())
+    left.legend()
+    right.legend()
+    return figure
 
 
 def terminal_lines(results: dict[str, Any]) -> Iterator[str]:
@@ -72,6 +85,9 @@ def terminal_lines(results: dict[str, Any]) -> Iterator[str]:
     for way, sides in results["newton"].items():
         each = ", ".join(f"{side}² (P = {case['weights']:,}): {case['seconds']:.2f}" for side, case in sides.items())
         yield f"Maximum likelihood per edge, F {way}, seconds: {each}"
+    for side, case in results["newton"]["dense"].items():
+        whitened = f"{case['whitened_condition']:.3g} whitened"
+        yield f"Condition number of F, {side}², per edge: {case['condition']:.3g}, {whitened}"
     off = [(w - t) / e for w, t, e in zip(fit["weights"], fit["truth"], fit["standard_errors"], strict=True)]
     yield (
         f"Telescoped fit of {fit['images']} images of {fit['side']} × {fit['side']} in {fit['seconds']:.0f} s: weights "

@@ -15,7 +15,7 @@ from assignment.reporting.labels import ending
 from assignment.reporting.latex import escape, number
 from assignment.reporting.numbers import below, count, gap, nats, percent, size, small
 from assignment.reporting.selection import gains
-from assignment.reporting.tables import read_derivation
+from assignment.reporting.tables import read_beside
 from assignment.results import Fit, entries, load_results, write_text
 
 FORMATS = {f.__name__: f for f in (nats, gap, size, below, small, count, percent)}
@@ -28,8 +28,9 @@ _MOST_PIXELS = 2500  # of which all eigenvalues are computed
 def write_numbers(results_directory: str | Path, reports_directory: str | Path) -> Path:
     """Writes numbers.tex into `reports_directory`, from results/<data set> and the derivation's file beside it."""
     path, fits = Path(reports_directory) / "numbers.tex", load_results(results_directory)
-    lines = ["% Generated from the results; do not edit.", *_switches(fits)]
-    for (group, key), value in facts(fits, read_derivation(results_directory)).items():
+    derivation, bench = (read_beside(results_directory, name) for name in ("derivation", "bench"))
+    lines = ["% Generated from the results; do not edit.", *_switches(fits, bench)]
+    for (group, key), value in facts(fits, derivation, bench).items():
         if isinstance(value, str):
             lines.append(f"\\definewords{{{group}}}{{{key}}}{{{escape(value)}}}")
         else:
@@ -39,23 +40,26 @@ def write_numbers(results_directory: str | Path, reports_directory: str | Path) 
     return path
 
 
-def _switches(fits):
-    """Whether the text may speak of digits, must say that the sample served, and why the fixed noise failed."""
+def _switches(fits, bench):
+    """Whether there are digits, or the sample served; whether the fixed noise failed, and the bench was run."""
     dataset = fits[0].record["dataset"] if fits else {"name": ""}
     switches = {
         "mnist": dataset["name"] in ("mnist", "mnist_sample"),
         "fallback": bool(dataset.get("fallback")),
         "fixedfails": any(fit.name == "nce-fixed-shared-4" and ending(fit) for fit in fits),
+        "bench": bool(bench),
     }
     return [rf"\newif\if{name}\{name}{'true' if value else 'false'}" for name, value in switches.items()]
 
 
-def facts(fits: Iterable[Fit], derivation: dict | None = None) -> dict[tuple[str, str], float | str]:
+def facts(
+    fits: Iterable[Fit], derivation: dict | None = None, bench: dict | None = None
+) -> dict[tuple[str, str], float | str]:
     """All that there is to say of one data set's fits, as {(fit, fact): number or words}.
 
     Beside the fits there are the groups `data`, `seconds` (by part and `total`), `coin`, `derivation` (the answers in
-    the record of `assignment.derivation.errata`) and, for the gain of further neighbours, `gain-` before the name of
-    an 8-connected fit. Words are the same in every format.
+    the record of `assignment.derivation.errata`), `bench` (its maximum likelihood by way and size) and, for the gain of
+    further neighbours, `gain-` before the name of an 8-connected fit. Words are the same in every format.
     """
     fits = list(fits)
     groups = {fit.name: _of_fit(fit) for fit in fits}
@@ -63,7 +67,7 @@ def facts(fits: Iterable[Fit], derivation: dict | None = None) -> dict[tuple[str
     for gain in gains({fit.name: fit for fit in fits}.values()):
         groups[f"gain-{gain.eight.name}"] = {"mean": gain.mean, "standard_error": gain.standard_error}
     groups["coin"] = next((fit.record["coin"] for fit in fits if "coin" in fit.record), {})
-    groups["derivation"] = derivation["answers"] if derivation else {}
+    groups |= {"derivation": (derivation or {}).get("answers"), "bench": (bench or {}).get("newton")}
     return {
         (group, key): value
         for group, found in groups.items()

@@ -40,7 +40,7 @@ def write_appendix(results_directory: str | Path, reports_directory: str | Path)
     """
     fits = list({fit.name: fit for fit in load_results(results_directory)}.values())
     fixed = [fit for fit in fits if fit.record["variant"] == "fixed"]
-    derivation = read_derivation(results_directory)
+    derivation = read_beside(results_directory, "derivation")
     tables = {"noise": noise_table(fixed)} if fixed else {}
     tables |= {"errata": errata_table(derivation["errata"])} if derivation else {}
     default = [fit for fit in fits if fit.record["optimizer"] in ("adam", "fisher_scoring") and not noise_words(fit)]
@@ -58,9 +58,9 @@ def _write(tables, reports_directory):
     return list(paths)
 
 
-def read_derivation(results_directory: str | Path) -> dict | None:
-    """The record of `assignment.derivation.errata`, or None where it has not been made."""
-    path = Path(results_directory).parent / "derivation.json"
+def read_beside(results_directory: str | Path, name: str) -> dict | None:
+    """`derivation.json` or `bench.json`, beside the results of all data sets; None where it has not been made."""
+    path = Path(results_directory).parent / f"{name}.json"
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
 
 
