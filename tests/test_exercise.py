@@ -4,6 +4,7 @@ import importlib
 import json
 import tracemalloc
 from dataclasses import asdict, fields, replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -141,8 +142,8 @@ def test_a_finished_fit_is_kept_and_a_broken_or_other_one_is_not(data, settings,
     assert fit.path.read_bytes() == whole
 
 
-def test_a_part_of_many_fits_goes_on_with_those_that_are_missing(settings, monkeypatch):
-    """Interrupted after the first of two fits; --fresh makes both again."""
+def test_a_part_of_many_fits_goes_on_with_those_that_are_missing(settings, monkeypatch, capsys):
+    """Interrupted after the first of two fits; --fresh makes both again. It says which of them comes next."""
     families = [replace(settings, connectivity=8), settings]
     planned = [plan("ml", family)[0]._replace(part="bonus8") for family in families]
     monkeypatch.setattr(run, "plan", lambda part, _: planned)
@@ -162,8 +163,13 @@ def test_a_part_of_many_fits_goes_on_with_those_that_are_missing(settings, monke
     monkeypatch.setattr(run, "_fit", lambda fit, data: made.append(fit) or make(fit, data))
     run.run_part("bonus8", options)
     assert [fit.settings for fit in made] == families
+    capsys.readouterr()
     run.run_part("bonus8", options | {"fresh": True})
     assert len(made) == 4
+    said = capsys.readouterr().err
+    assert "fit 1 of 2\n" in said and "fit 2 of 2" in said
+    done = SimpleNamespace(record={"seconds": 59.0})
+    assert run._left(7, [done, done]) == "fit 3 of 7, about 5 min left"
 
 
 def trained(data, settings, layer, status="converged"):

@@ -53,8 +53,12 @@ def run_part(part: str, options: dict[str, Any]) -> None:
             fits = []
             # Several workers must do the same steps, and do not know what the others have finished.
             keep = part in KEEPING and not settings.fresh and settings.strategy != "multiworker"
-            for planned in plan(part, settings):
-                fits.append((keep and _kept(planned, data)) or _fit(planned, data))
+            asked = plan(part, settings)
+            for planned in asked:
+                fit = keep and _kept(planned, data)
+                if part in KEEPING and not fit:
+                    say(_left(len(asked), fits))
+                fits.append(fit or _fit(planned, data))
             if is_chief(strategy):
                 _present(part, fits, results, output)
 
@@ -68,6 +72,12 @@ def _begin(part, settings, strategy):
     if part == "second":
         say("The coin (seed {}) fell {}: {}.".format(settings.coin_seed, *flip(settings.coin_seed)))
     return data
+
+
+def _left(count: int, done: list[Fit]) -> str:
+    """Which of so many fits comes next, and about how long they will take, judged by those that are done."""
+    minutes = (count - len(done)) * sum(fit.record["seconds"] + 1 for fit in done) / max(60 * len(done), 1)
+    return f"fit {len(done) + 1} of {count}" + (f", about {minutes:.0f} min left" if minutes > 0.5 else "")
 
 
 def _kept(planned: Planned, data: ExerciseData) -> Fit | None:
