@@ -46,15 +46,41 @@ def _sum_of_products(a, b):
 
 
 def near_second_moments(layer: StencilPrecision, chunks: Iterable[np.ndarray]) -> np.ndarray:
-    """E[x_i x_j] of images in the layout of `near_covariances`, for pixels at most two rows and columns apart."""
+    """E[x_i x_j] of images for pixels at most two rows and columns apart, [7, 7, H, W] as `at` reads it."""
     near, count = np.zeros([4, 7, layer.height, layer.width]), 0
     for x in chunks:
-        for down in range(min(3, layer.height)):
-            for right in range(max(-2, 1 - layer.width), min(3, layer.width)):
-                first, second = edge_ends((down, right))
-                near[down, 3 + right][first[1:]] += _sum_of_products(x[first], x[second])
+        for offset, (first, second) in _near_pixels(layer.height, layer.width, 2):
+            near[offset][first[1:]] += _sum_of_products(x[first], x[second])
         count += len(x)
-    return near / count
+    return _both_ways(near / count)
+
+
+def _near_pixels(height, width, reach):
+    """For each pair of pixels so near, the lower one second: its place in [4, 7], and where both are in [..., H, W]."""
+    for down in range(min(1 + reach, height)):
+        for right in range(max(-reach, 1 - width), min(1 + reach, width)):
+            yield (down, 3 + right), edge_ends((down, right))
+
+
+def _both_ways(near):
+    """Numbers of pairs of pixels, from the layout of `near_covariances`, [4, 7, H, W], to that which `at` reads."""
+    whole = np.concatenate([np.zeros([3, *near.shape[1:]]), near])
+    for (down, right), (first, second) in _near_pixels(*near.shape[2:], 3):
+        if (down, right) > (0, 3):
+            whole[3 - down, 6 - right][second[1:]] = near[down, right][first[1:]]
+    return whole
+
+
+def at(near: np.ndarray, one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """The entries between pixels `one` and `other`, by number, at most three rows and columns apart.
+
+    Args:
+      near: [7, 7, H, W]; the entry between (r, c) and (r + down, c + right) is [3 + down, 3 + right, r, c].
+    """
+    pixels = np.arange(near[0, 0].size)
+    row, column = np.divmod(pixels, near.shape[-1])
+    place = (7 * row + column) * len(pixels)
+    return near.ravel()[(pixels - place)[one] + (place + 24 * len(pixels))[other]]
 
 
 def pool(layer: StencilPrecision, by_edge: np.ndarray) -> np.ndarray:
@@ -112,7 +138,7 @@ def shared_information(layer: StencilPrecision, theta: np.ndarray | None = None)
 
 def near_information(layer: StencilPrecision, theta: np.ndarray | None = None) -> tuple[np.ndarray, Entries]:
     """(`expected_moments` [P], entries(k, l) = F_kl) of per-edge weights; F only between near weights."""
-    near = layer.operator(double(layer, theta)).near_covariances().numpy()
+    near = _both_ways(layer.operator(double(layer, theta)).near_covariances().numpy())
     upper, lower = weight_pixels(layer.connectivity, layer.height, layer.width)
     scale = np.where(upper == lower, 0.5, 1.0)
 
@@ -122,15 +148,6 @@ def near_information(layer: StencilPrecision, theta: np.ndarray | None = None) -
         return scale[k] * scale[l] * products
 
     return 2 * scale * at(near, upper, lower), entries
-
-
-def at(near: np.ndarray, one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """The entries between pixels `one` and `other`, by number, of what has the layout of `near_covariances`."""
-    height, width = near.shape[-2:]
-    first, second = np.minimum(one, other), np.maximum(one, other)
-    row, column = np.divmod(first, width)
-    down, right = second // width - row, second % width - column
-    return near.ravel()[((down * 7 + right + 3) * height + row) * width + column]
 
 
 def information_product(layer: StencilPrecision, theta: np.ndarray, direction: np.ndarray) -> np.ndarray:
