@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from assignment.checks import array, one_of, positive, varying
 from assignment.data.minibatches import chunks
+from assignment.lattice.cholesky import graph_by_size
 from assignment.lattice.precision import StencilPrecision
 
 VARIANCES = ("per_pixel", "isotropic")
@@ -77,4 +78,9 @@ def white_images(n: int | tf.Tensor, layer: StencilPrecision, seed: Sequence[int
 
 def float32_sampler(layer: StencilPrecision, theta: np.ndarray | None = None) -> Any:
     """A float32 factor of Σ(θ), see `LinearOperatorLattice.sampler`; the layer's own θ where none is given."""
-    return tf.nest.map_structure(lambda t: tf.cast(t, tf.float32), layer.operator(theta).sampler())
+    return _float32_factor(layer.operator(theta))
+
+
+@graph_by_size
+def _float32_factor(operator):
+    return tf.nest.map_structure(lambda t: tf.cast(t, tf.float32), operator.sampler())
