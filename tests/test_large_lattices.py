@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from assignment.fits.maximum_likelihood import fit_maximum_likelihood
 from assignment.lattice import memory
 from assignment.lattice.gaussian import LatticeGaussian
+from assignment.lattice.information import information_product
 from assignment.lattice.operator import LinearOperatorLattice
 from assignment.lattice.precision import StencilPrecision
 
@@ -92,3 +94,15 @@ def test_what_does_not_fit_is_refused_beforehand(monkeypatch):
     with pytest.raises(ValueError, match="Λ of 256 × 256 pixels as a dense matrix needs about 69 GB"):
         gaussian.precision.to_dense()
     assert time.monotonic() - start < 2
+
+
+@pytest.mark.slow
+def test_weights_of_64_by_64_pixels_are_recovered_within_their_standard_errors():
+    """N δᵀFδ of the maximum likelihood is χ² with P degrees of freedom (Wald 1943); P = 12,160, one for each edge."""
+    layer, count = large_layer(4, "per_edge", 64, 64), 2000
+    truth = layer.theta.numpy()
+    images = LatticeGaussian(layer).sample_by_factor(count, seed=(0, 0)).numpy()
+    fit_maximum_likelihood(layer.match_variances(images), images)
+    error = layer.theta.numpy() - truth
+    squares = count * error @ information_product(layer, truth, error)
+    assert squares == pytest.approx(len(truth), rel=4 * (2 / len(truth)) ** 0.5)
