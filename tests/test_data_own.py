@@ -1,11 +1,13 @@
 """The user's own images: the same bits from every source, patches, names, and all that can be wrong with them."""
 
+import io
 import os
 import pickle
 import resource
 import struct
 import subprocess
 import sys
+import zipfile
 from gzip import compress
 from pathlib import Path
 
@@ -386,6 +388,13 @@ def beside(content):
     return {**pictures(ALL[:3]), "p/odd.png": content}
 
 
+def zip_bytes(content):
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        archive.writestr("a.png", content)
+    return stream.getvalue()
+
+
 BAD_IMAGES = {
     "float": (npy_bytes(ALL / 255), "bad holds float64 pixels; 8-bit"),
     "16-bit": (npy_bytes(ALL.astype(">u2")), "bad holds uint16 pixels"),
@@ -405,6 +414,7 @@ BAD_IMAGES = {
     "truncated npz": (npz_bytes(a=ALL)[:-30], "cannot read .*bad"),
     "two arrays": (npz_bytes(a=ALL, b=ALL), "bad holds a, b; give one array, or train and test"),
     "no arrays": (npz_bytes(), "bad holds nothing; give one array"),
+    "zipped pictures": (zip_bytes(b"a picture"), "bad is a zip archive of other things than arrays; unpack it"),
     "train and labels": (npz_bytes(train=ALL, labels=ALL[0]), "bad holds train, labels; give one array"),
     "one image": (npy_bytes(ALL[:1]), "of one image, cut patches"),
     "text": (b"no array", "cannot read .*bad: cannot identify"),

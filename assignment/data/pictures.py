@@ -119,7 +119,10 @@ def _from_path(path: Path) -> object:
             return [path]
         file.seek(0)
         with np.load(file, allow_pickle=False) as arrays:
-            return {key: arrays[key] for key in (SPLITS if set(SPLITS) <= set(arrays) else arrays)}
+            found = {key: arrays[key] for key in (SPLITS if set(SPLITS) <= set(arrays) else arrays)}
+    if any(isinstance(value, bytes) for value in found.values()):
+        raise UserError(f"{path} is a zip archive of other things than arrays; unpack it, and name its folder")
+    return found
 
 
 def _pictures_in(folder: Path) -> list[Path]:
