@@ -248,7 +248,7 @@ def test_all_fits_refuse_the_same_in_the_same_words(name):
 # What is typed after `python -m assignment`, and words of the one line of complaint. These need no TensorFlow.
 USAGE = {
     "": "the following arguments are required: PART",
-    "nec": "must be one of nce, cnce, sm, second, ml, bonus8, report, bench, data, not 'nec'; did you mean 'nce'?",
+    "nec": "must be one of nce, cnce, sm, ml, second, bonus8, report, bench, data, not 'nec'; did you mean 'nce'?",
     "NCE": "not 'NCE'; did you mean 'nce'?",
     "estimate": "not 'estimate' (",
     "nce --optimiser=adam": "did you mean '--optimizer'?",

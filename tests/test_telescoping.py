@@ -10,6 +10,7 @@ from assignment.fits.telescoped_nce import fit_telescoped_nce
 from assignment.lattice.gaussian import LatticeGaussian
 from assignment.lattice.information import information_product, shared_information
 from assignment.lattice.precision import StencilPrecision
+from assignment.objectives.telescoped_nce import MovingNoise, TelescopedNCE
 from assignment.training.step import Step
 
 
@@ -194,3 +195,12 @@ def test_a_large_lattice_is_recovered_within_its_error_bars():
     errors = np.sqrt(np.diag(np.linalg.inv(shared_information(truth)[1])) * 2 / 200)
     assert np.abs((result.model.precision.theta.numpy() - truth.theta.numpy()) / errors).max() < 4
     assert abs(error_of_c(result)) < 4 and result.standard_error < 0.25
+
+
+def test_a_fit_of_many_weights_shortens_its_steps_before_it_settles(monkeypatch):
+    """However many the weights are: else the average would begin with the first step of the way."""
+    monkeypatch.setattr(telescoped_nce, "LAST_STEP", 1.0)
+    layer = random_layer(4, "shared", 4, 4, dtype="float32")
+    step = Step(layer, TelescopedNCE(MovingNoise(layer, 0.0)), "adam")
+    stages = telescoped_nce.Stages(step, "adam", 10, seed=0)
+    assert stages.last_reach < stages.reach

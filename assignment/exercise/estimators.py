@@ -1,7 +1,7 @@
 """The one table of estimators, in the order in which they are to be read; no TensorFlow is needed.
 
 The command line, the parts, the labels and the report are made from it. A new estimator is an objective, a fit and a
-row here.
+row here, with words for its part where it begins one.
 """
 
 from __future__ import annotations
@@ -43,6 +43,13 @@ class Estimator:
         return "-".join(filter(None, [self.name, self.variant]))
 
 
+# The parts of the command line that fit one estimator each.
+ESTIMATING = {
+    "nce": "noise-contrastive estimation: with fixed noise, and telescoped",
+    "cnce": "conditional NCE, with isotropic and with matched noise",
+    "sm": "score matching, plain and preconditioned",
+    "ml": "exact maximum likelihood, the yardstick",
+}
 # fmt: off
 ESTIMATORS = (
     Estimator("nce", "fixed", "NCE fixed", "NCE fixed",

@@ -12,6 +12,7 @@ from assignment.exercise.settings import Settings
 from assignment.fits import telescoped_nce
 from assignment.objectives.nce import NCE, noise_ratio_from
 from assignment.objectives.noise import diagonal_noise
+from assignment.seeds import seed_pair
 
 # COMPARED: held-out images, and as many noise images, whose log-ratios are kept; fewer of large images.
 COMPARED, COMPARED_PIXELS = 2000, 2**24
@@ -36,7 +37,7 @@ def fixed_findings(trained: Trained) -> Found:
     chosen = fixed_noise(trained.data, settings)
     estimator = NCE(chosen["noise"], chosen["noise_ratio"], result.log_partition)
     images = _compared(trained.data)
-    drawn = chosen["noise"].sample(len(images), seed=(settings.seed, 3))
+    drawn = chosen["noise"].sample(len(images), seed=seed_pair(settings.seed, "compared images"))
     on_data, on_noise = (estimator.log_ratio(result.model, x).numpy() for x in (images, drawn))
     border = np.log(chosen["noise_ratio"])
     confused, loss = 0.5 * float(np.mean(on_data < border) + np.mean(on_noise > border)), float(history["loss"][-1])
@@ -78,7 +79,7 @@ def telescoped_findings(trained: Trained) -> Found:
             "passes": int(history["passes"]),
         },
     }
-    mean = trained.data.train.mean
+    mean, same = trained.data.train.mean, seed_pair(seed, "samples", 1)
     return facts, {
         "learned_log_partition": history["log_partition"],
         "exact_steps": np.maximum(history["stage_step"], 1),
@@ -92,7 +93,7 @@ def telescoped_findings(trained: Trained) -> Found:
         "stage_overlap": history["stage_overlap"],
         "stage_held_out": [trained.data.held_out(layer, theta) for theta in thetas],
         # The same ε through the Gaussian of each.
-        "stage_samples": [gaussian(layer, thetas[stage], mean).sample(seed=(seed, 2)) for stage in shown],
+        "stage_samples": [gaussian(layer, thetas[stage], mean).sample(seed=same) for stage in shown],
         "stage_samples_at": shown,
     }
 
@@ -110,7 +111,7 @@ def _last_log_ratios(trained, thetas, constants):
     """G of the fit against the stage before it, on held-out images and on as many samples of that stage."""
     images = double(_compared(trained.data))
     before, after = (gaussian(trained.layer, theta) for theta in thetas)
-    drawn = before.sample(len(images), seed=(trained.settings.seed, 3))
+    drawn = before.sample(len(images), seed=seed_pair(trained.settings.seed, "compared images"))
     rise = constants[1] - constants[0]
     return [(after.unnormalized_log_prob(x) - before.unnormalized_log_prob(x) - rise).numpy() for x in (images, drawn)]
 

@@ -17,14 +17,18 @@ from assignment.exercise.settings import Settings
 from assignment.lattice.gaussian import LatticeGaussian
 from assignment.lattice.stencil import weight_pixels
 from assignment.results import Fit, fit_name, save_fit
+from assignment.seeds import seed_pair
 
 SHOWN = 16  # images of data and samples kept beside a fit
-NEAR = 1.0  # nats; a fit whose held-out likelihood, or whose c, is further off than this has failed
+NEAR = 1.0  # nats: a fit further below the ceiling has failed, and NCE with a fixed noise if c is so far from log Z
 _PACKAGES = ("tensorflow", "tensorflow-probability", "tensorflow-datasets", "keras", "numpy")
 
 
 def save(trained: Trained, facts: dict[str, Any], arrays: dict[str, Any]) -> Fit:
-    """Saves one fit; `facts` and `arrays` are what its estimator adds, or puts in the place of what all have."""
+    """Saves one fit; `facts` and `arrays` are what its estimator adds, or puts in the place of what all have.
+
+    "converged" becomes "failed: …" where the fit is further than NEAR below the ceiling.
+    """
     record = _facts(trained) | facts
     gap = record["held_out"]["gap"]
     if record["status"].startswith("converged") and gap > NEAR:
@@ -57,7 +61,7 @@ def fit_name_for(row: Estimator, settings: Settings) -> str:
 
 
 def _facts(trained):
-    data, settings, row, layer, result = (vars(trained)[k] for k in ("data", "settings", "row", "layer", "result"))
+    data, settings, row, layer, result = trained.data, trained.settings, trained.row, trained.layer, trained.result
     exact, estimate = log_partition(layer, layer.theta), result.log_partition
     held_out = data.held_out(layer)
     ceiling = data.held_out(data.maximum_likelihood(layer.connectivity, layer.weighting)[0])
@@ -103,7 +107,7 @@ def _arrays(trained):
     operator, middle = layer.operator(theta), (height // 2, width // 2)
     unit = tf.one_hot(middle[0] * width + middle[1], layer.pixels, dtype=tf.float64)
     likelihoods, conditional = _likelihoods(operator, data.test.images)
-    samples = gaussian(layer, theta, mean).sample(SHOWN, seed=(trained.settings.seed, 1))
+    samples = gaussian(layer, theta, mean).sample(SHOWN, seed=seed_pair(trained.settings.seed, "samples"))
     return {
         "mean": mean,
         "rows": np.concatenate([rows, columns[off]]),

@@ -1,4 +1,4 @@
-"""What a user can choose. Every default of the exercise stands here, and nowhere else; no TensorFlow is needed.
+"""What a user can choose, with the defaults of the command line; no TensorFlow is needed.
 
 The command line is made from the fields of `Settings`: a field says in its metadata for which parts it is, and what
 `argparse` must know of it.
@@ -13,18 +13,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-PARTS = {
-    "nce": "noise-contrastive estimation: with fixed noise, and telescoped",
-    "cnce": "conditional NCE, with isotropic and with matched noise",
-    "sm": "score matching, plain and preconditioned",
+from assignment.exercise.estimators import ESTIMATING
+
+PARTS = ESTIMATING | {
     "second": "flip the coin between conditional NCE and score matching, and run what it names",
-    "ml": "exact maximum likelihood, the yardstick",
     "bonus8": "everything again with 8-connected neighbours, beside the 4-connected results",
     "report": "the typeset answer, from results; what is missing is fitted first",
     "bench": "time and memory by size, ours against the dense way, and a fit of 256 × 256 pixels",
     "data": "prepare the data set and say where it came from",
 }
-FITTING = ("nce", "cnce", "sm", "second", "ml", "bonus8", "report")
+FITTING = (*ESTIMATING, "second", "bonus8", "report")
 
 
 def _number(convert: Callable, good: Callable, words: str) -> Callable[[str], Any]:
@@ -56,7 +54,7 @@ _path = os.path.expanduser
 
 def _option(default: Any, parts: tuple[str, ...], words: str, **argument: Any) -> Any:
     """A field of Settings; `argument` goes to argparse as it stands, beside a help that shows the default."""
-    words += f" (default: {default})" if default else ""
+    words += "" if default is None or default is False else f" (default: {default})"
     return field(default=default, metadata={"parts": parts, "argument": {"help": words, **argument}})
 
 

@@ -4,6 +4,7 @@ With one free constant NCE is Bennett's acceptance ratio (Bennett 1976; Meng & W
 far apart the way is cut into steps (Rhodes et al. 2020). No determinant of Λ is used.
 """
 
+import itertools
 import zlib
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -16,10 +17,12 @@ from assignment.lattice.precision import StencilPrecision
 from assignment.objectives.noise import float32_sampler, white_images
 from assignment.seeds import seed_pair
 
-# STAGE_SPREAD: where a log-ratio spreads no more on its noise, in nats, the classes still overlap well.
-# STAGE_DRAWS: from either side of a stage's bridge for each nat of its spread; se(c) ≈ √(nats/2·draws).
+# STAGE_SPREAD: up to this standard deviation of the log-ratio, in nats, the two classes overlap well.
+# STAGE_DRAWS: from either side of a stage's bridge for each nat of its spread, fewer of larger images than 28 × 28;
+# se(c) ≈ √(nats / (2 · draws)).
 # STRAIGHT_ERROR: the standard error of c by the straight way, in nats, for up to 28 × 28 pixels. It grows with D^(3/4),
 # slower than log Z does: 28 × 28 pixels take seconds, and 256 × 256 a minute.
+# PILOT: draws that measure a spread, fewer of large images (PILOT_PIXELS in all), but not below FEWEST_DRAWS.
 STAGE_SPREAD = 1.5
 STAGE_DRAWS, STRAIGHT_ERROR = 1000, 0.029
 PILOT, PILOT_PIXELS, FEWEST_DRAWS = 500, 2**22, 50
@@ -63,7 +66,7 @@ def bridge(
       layer: says how θ makes Λ; its own θ is left alone.
       lower, upper: θ of the two Gaussians, [P].
       seed: a pair of integers.
-      count: draws from either Gaussian; None for STAGE_DRAWS for each nat of spread.
+      count: draws from either Gaussian; None for STAGE_DRAWS for each nat of spread, fewer of large images.
 
     Raises:
       ArithmeticError: the two are too far apart. ValueError: one of them is not positive definite.
@@ -124,10 +127,11 @@ def log_partition_from_diagonal(layer: StencilPrecision, seed: int) -> tuple[flo
 def _places(layer, start, along, seed):
     """Where the bridges of the straight way end, from 0 to 1, [n + 1], and the spread of each in nats, [n]."""
 
-    def slope(place):  # the spread of the log-ratio along the whole way, there
-        return _spread(layer, start + place * along, along, seed_pair(seed, "pilot", len(places)))
+    places, spreads, numbers = [0.0], [], itertools.count()
 
-    places, spreads = [0.0], []
+    def slope(place):  # the spread of the log-ratio along the whole way, there
+        return _spread(layer, start + place * along, along, seed_pair(seed, "pilot", next(numbers)))
+
     before = slope(0)
     while places[-1] < 1:
         if len(spreads) == MOST_BRIDGES:

@@ -3,10 +3,11 @@
 The noise is always a Gaussian that was fitted a little earlier, and is sampled exactly. Where data and noise cannot be
 told apart any more, E_data[s] = E_θ[s]: that is maximum likelihood (Goodfellow 2014, self-contrastive estimation).
 
-Training passes through stages p_0, p_1, …, p_T. A stage ends at a spread of STAGE_SPREAD nats, which is as far as a
-bridge is accurate. log Z_0 of the diagonal Gaussian is known, and log Z_{t+1} − log Z_t is bridged, see `bridges`
-(Rhodes et al. 2020). The shortest way to log Z of the fit is another one, straight from its own diagonal: c is the mean
-of both, weighted by their inverse variances. No determinant of Λ is used.
+Training passes through stages p_0, p_1, …, p_T. A stage ends when the log-ratio between the fit and the stage's start
+has a standard deviation (spread) of STAGE_SPREAD nats over that start: the classes then still overlap well. log Z_0 of
+the diagonal Gaussian is known, and log Z_{t+1} − log Z_t is bridged, see `bridges` (Rhodes et al. 2020). A second,
+shorter way to log Z of the fit goes straight from its own diagonal: c is the mean of both, weighted by their inverse
+variances. No determinant of Λ enters c. Only whether the fit settles once more is judged by the exact likelihood.
 """
 
 import math
@@ -30,13 +31,14 @@ from assignment.training.loop import REACH, Callback, Progress, checked_batch_si
 from assignment.training.step import Step
 
 # NOISE_SPREAD: within a stage the noise moves to the fit when their log-ratio spreads by so many nats.
-# LAST_REACH, LAST_STEP: at the end the longest step is LAST_REACH nats of spread or, if larger, LAST_STEP·√P: with many
-# weights, longer steps forget the start sooner.
+# LAST_REACH, LAST_STEP: once the fit has arrived, the longest step is LAST_REACH nats of spread or, if larger,
+# LAST_STEP·√P, but shorter than before.
 # TOLERANCE, SHARE: the final average is over so many noise images M that their error, P/2M nats, is below TOLERANCE,
 # or below this share of what the sampling of the images costs, P/2N. What is left of the way to the fit adds to that:
 # a fit that is then above both TOLERANCE and P/2N settles once more, ROUNDS times in all.
-# FEWEST_PASSES: a test image of another kind than the training images feels the error of Λ itself, not its square.
-# SMALLEST_BATCH, FEWEST_SEEN: few images are seen together and more often, for steps by one or two of them go astray.
+# FEWEST_PASSES: test images unlike the training images show errors of Λ to first order.
+# SMALLEST_BATCH: images in a minibatch, where there are so many: steps by one or two images go astray.
+# FEWEST_SEEN: few images are passed over more often, until so many have been seen.
 NOISE_SPREAD = 0.05
 LAST_REACH, LAST_STEP = 0.4, 0.01
 TOLERANCE, SHARE, FEWEST_PASSES = 0.01, 0.1, 4
@@ -56,15 +58,12 @@ class Stages(Callback):
         super().__init__(step, optimizer, MAX_STEPS)
         self.layer, self.objective, self.noise = step.layer, step.objective, step.objective.noise
         self.averaged_steps, self.seed = averaged_steps, seed
-        self.reach = self.rate_reach = REACH
-        self.last_reach = min(REACH, max(LAST_REACH, LAST_STEP * math.sqrt(step.phi.shape[0])))
+        self.last_reach = min(0.99 * REACH, max(LAST_REACH, LAST_STEP * math.sqrt(step.phi.shape[0])))
         self.thetas, self.steps_done = [self.layer.theta.numpy()], [0]
         self.log_partitions, self.variances = [float(self.objective.log_partition)], [0.0]
         self.bridges: list[Bridge] = []
         self.extra = []
-        self.discard = max(averaged_steps // 2, 30)
-        self.total, self.averaged = np.zeros(step.phi.shape[0]), 0
-        self.noise_phi = np.zeros(step.phi.shape[0])
+        self.begin_again()
 
     def lengths(self, k: int) -> tuple[float, float]:
         return self.reach, learning_rate(self.optimizer, len(self.noise_phi), self.rate_reach)
@@ -90,7 +89,7 @@ class Stages(Callback):
             self.reach /= 2
             if self.reach <= self.last_reach:
                 # Adam's second moments are those of the large early gradients: its steps would be tiny. At the early
-                # rate the average over its steps is biased, by 0.6 of its standard error at P = 274.
+                # rate the average over its steps is biased, by 0.6 of its standard error with 274 weights.
                 self.reach = self.rate_reach = self.last_reach
                 self.step.forget()
 
@@ -115,9 +114,9 @@ class Stages(Callback):
         self.step.centre()
 
     def begin_again(self) -> None:
-        """Lets the fit settle once more, from the last stage."""
+        """Lets the fit settle from the last stage on."""
         self.reach = self.rate_reach = REACH
-        self.total, self.averaged = np.zeros_like(self.total), 0
+        self.total, self.averaged = np.zeros(self.step.phi.shape[0]), 0
         self.discard = max(self.averaged_steps // 2, 30)
         self.noise.move(self.objective.log_partition)
         self.noise_phi = np.zeros_like(self.total)
@@ -161,18 +160,18 @@ def fit_telescoped_nce(
       optimizer: "sgd", "rmsprop", "adam" or a Keras optimizer.
       noise_ratio: ν.
       passes: through the data, averaged over at the end; None for as many as the number of weights and images asks.
-      batch_size: B; seed: decides all that is drawn.
+      batch_size: B, made smaller where a pass would have fewer than 50 minibatches; seed: decides all that is drawn.
       progress: called as progress(step, None, words) after every step.
       strategy: a `tf.distribute.Strategy` whose replicas share each minibatch.
 
     Returns:
       A FitResult. `history` has `loss` and `log_partition` by step, `halvings`, `passes`, and of the stages
-      `stage_step`, `stage_theta`, `stage_log_partition`, `stage_standard_error`, [T], `stage_spread` and
-      `stage_overlap`, [T − 1]; the last stage is the fit.
+      `stage_theta` [T + 1, P]; `stage_step`, `stage_log_partition` (the sum of the bridges, not c) and
+      `stage_standard_error` [T + 1]; `stage_spread` and `stage_overlap` [T]. The last stage is the fit.
 
     Raises:
-      ValueError: bad arguments, such as a start that is not diagonal. ArithmeticError: the fit failed or did not
-        settle.
+      ValueError, TypeError: bad arguments, such as a start that is not diagonal. ArithmeticError: the fit failed or did
+        not settle. UserError: another worker was lost.
     """
     with restored_on_error(layer):
         images, moments = begin(layer, images, seed)

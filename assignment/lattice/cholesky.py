@@ -1,6 +1,6 @@
 """Cholesky factorisation of a lattice precision, one row of pixels at a time.
 
-Neighbours are at most one row apart, so Λ is block tridiagonal with one block for each row, and so is its factor:
+Neighbours are at most one row apart, so Λ is block tridiagonal with one block for each row, and its factor bidiagonal:
 Λ = LLᵀ with L_nn = `diagonal[n]` and L_{n+1,n} = `below[n]` (Golub & Van Loan, Matrix Computations, section 4.5.1).
 An image that is wider than high is turned first: N = max(H, W) blocks of B × B, B = min(H, W). The time is O(N B³),
 the memory O(N B²) for the factor (`factor_bytes`) and O(B²) for the determinant alone; a dense factorisation takes

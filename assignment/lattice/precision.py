@@ -73,7 +73,7 @@ class StencilPrecision(keras.layers.Layer):
     def quadratic_moments(self, x: tf.Tensor) -> tf.Tensor:
         """The monomials xᵀ(∂Λ/∂θ_k)x of images x [..., H, W], as [..., P] in the order of θ.
 
-        The exercise's s_k(x) is −½ of them. The density depends on x through them alone.
+        The sufficient statistics s_k(x) are −½ of them. The density depends on x through them alone.
         """
         self._check(x)
         return self.sum_by_weight(products(x, self.offsets))

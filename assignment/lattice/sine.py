@@ -1,6 +1,6 @@
 """The discrete sine transform, which diagonalises a homogeneous stencil of 4 neighbours with zero boundary.
 
-With S_n[i, j] = √(2/(n+1)) sin(π(i+1)(j+1)/(n+1)), symmetric and orthogonal, the eigenvectors of
+With S_n[i, j] = √(2/(n+1)) sin(πij/(n+1)), i, j = 1 … n, symmetric and orthogonal, the eigenvectors of
 Λ = a + b·(right) + c·(down) are S_H ⊗ S_W and the eigenvalues a + 2b cos(πj/(W+1)) + 2c cos(πi/(H+1))
 (Strang, SIAM Review 41(1), 1999). With 8 neighbours it takes equal weights of both diagonals, which no fit has.
 """
@@ -72,7 +72,7 @@ def eigenvalues(diagonal: tf.Tensor, couplings: tf.Tensor, height: int, width: i
 
 
 class SineRoot(NamedTuple):
-    """Λ^(−½) of a homogeneous stencil, by `scale` = λ^(−½), [..., H, W]."""
+    """A root A = S∘λ^(−½) of Σ = AAᵀ, of a homogeneous stencil; `scale` is λ^(−½), [..., H, W]."""
 
     scale: tf.Tensor
 

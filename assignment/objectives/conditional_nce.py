@@ -33,9 +33,8 @@ def isotropic_noise(height: int, width: int) -> LatticeGaussian:
 class ConditionalNCE:
     """cNCE with noise that is Gaussian around each image.
 
-    All images of a minibatch meet the same displacements ±d. These are B·κ pairs for κ/2 draws and two matrix products.
-    Their variance is far less than that of κ draws for each image, for what d alone adds to the gradient vanishes
-    where model and data agree.
+    All images of a minibatch meet the same displacements ±d: B·κ pairs for κ/2 draws and two matrix products. Sharing d
+    does no harm, for what d alone adds to the gradient vanishes where model and data agree.
 
     Args:
       noise: N(0, Λ_n⁻¹), a zero-mean `LatticeGaussian`: `isotropic_noise(H, W)` as in the paper, or the Gaussian of the

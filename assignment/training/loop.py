@@ -13,7 +13,7 @@ from assignment.seeds import seed_pair
 from assignment.training.replicas import check_shares, lost_workers
 from assignment.training.step import Step
 
-REACH = 0.75  # the longest step, in nats of spread
+REACH = 0.75  # the longest step; nats of spread: the standard deviation of the log-ratio that it makes
 Progress = Callable[[int, int | None, str], None]
 
 
@@ -64,7 +64,8 @@ def train(
       announced: how many steps the progress says there are; None where that is not known beforehand.
 
     Raises:
-      ArithmeticError: the loss or its gradient is not finite. UserError: another worker was lost.
+      ValueError: a minibatch has fewer images than there are replicas. ArithmeticError: the loss or its gradient is not
+        finite. UserError: another worker was lost.
     """
     check_shares(step.strategy, batch_size)
     losses, ended = [], False
@@ -99,7 +100,8 @@ def learning_rate(optimizer: str, weights: int, reach: float, curvature: float =
     """A rate that suits whitened coordinates.
 
     RMSProp and Adam make steps of about the same length in every coordinate: reach/√P. SGD's is the inverse of the
-    curvature, the largest eigenvalue of the loss's Hessian.
+    curvature, about the largest eigenvalue of the loss's Hessian. That of NCE is ν/(1 + ν) times W F Wᵀ where the noise
+    is the fit: ½ for shared weights at ν = 1. The default leaves room for per-edge ones.
     """
     return 1 / curvature if optimizer == "sgd" else reach / math.sqrt(weights)
 

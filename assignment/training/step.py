@@ -35,9 +35,10 @@ class Step:
       strategy: a `tf.distribute.Strategy` whose replicas share each minibatch; None for this process alone.
 
     Attributes:
+      phi: φ, [P]; theta: θ, [P]; extra: the objective's own unknowns; layer: the layer that is trained.
       halvings: how often a step was halved, a variable.
-      stalled: how many steps in a row were given up, for however short they were, Λ was not positive definite.
-      slope: that of the last loss along the move before it; positive when the new minibatch's loss rises along it.
+      stalled: how many steps in a row were given up, because no halving made Λ positive definite.
+      slope: the derivative of the newest loss along the last move; positive where that move now makes it worse.
     """
 
     def __init__(
@@ -98,11 +99,11 @@ class Step:
     def run(
         self, minibatches: tf.Tensor, seeds: tf.Tensor, reaches: tf.Tensor, rates: tf.Tensor, count: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """The first `count` of K steps in one graph: the noise of the next is drawn while small operations run.
+        """Makes the first `count` of K steps in one graph: the noise of the next is drawn while small operations run.
 
         Args:
           minibatches: [K, B, H, W]; seeds: [K, 2]; reaches: the longest step, [K], in nats of spread.
-          rates: the learning rate, [K]; not used where the optimizer was given as an instance.
+          rates: the learning rate, [K]; not used where the optimizer was given as an instance; count: a scalar, int32.
 
         Returns:
           The loss before each step, [count], NaN where it or its gradient is not finite; and after each step θ,

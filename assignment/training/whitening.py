@@ -29,7 +29,7 @@ def _places(layer):
 
 
 def dense_whitening(layer: StencilPrecision, matrix: np.ndarray) -> SparseRows:
-    """L⁻¹ with LLᵀ = a matrix [P, P] of shared weights; where it is singular to rounding, that of it + δI."""
+    """L⁻¹ with LLᵀ = a matrix [P, P] of shared weights, plus some of its diagonal where it is singular to rounding."""
     scale = np.sqrt(np.diag(matrix))
     scaled = matrix / np.outer(scale, scale)
     least = np.linalg.eigvalsh(scaled)[0]
@@ -82,10 +82,10 @@ class Whitening:
 
 
 def transposed(places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Where the columns of a sparse matrix stand whose rows are held at `places`, [P, m], −1 for nothing.
+    """What products with the transposed matrix need, of a sparse matrix whose rows are held at `places`, [P, m].
 
     Returns:
-      (which of the P·m values each entry of a column is, [P, n], P·m for nothing; the row that it is in, [P, n]).
+      (the positions of column k's entries among all P·m values, [P, n], filled up with P·m; their rows, [P, n]).
     """
     rows, slots = np.nonzero(places >= 0)
     columns = places[rows, slots]
