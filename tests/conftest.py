@@ -19,6 +19,18 @@ def pytest_configure(config):
         config.addinivalue_line("filterwarnings", f"ignore::DeprecationWarning:{module}")
 
 
+def pytest_collection_modifyitems(items):
+    """Files with slow tests come first in either half, where two processes begin: both end with quick ones, together.
+
+    Files stay whole, for what their tests share.
+    """
+    slow = {item.path: None for item in items if item.get_closest_marker("slow")}
+    first, second = ([item for path in list(slow)[k::2] for item in items if item.path == path] for k in (0, 1))
+    quick = [item for item in items if item.path not in slow]
+    rest = max(0, len(items) // 2 - len(first))
+    items[:] = first + quick[:rest] + second + quick[rest:]
+
+
 def random_layer(connectivity, weights, height, width, seed=0, dtype="float64"):
     """A layer with a positive definite Λ that is not diagonally dominant."""
     from assignment.lattice.precision import StencilPrecision

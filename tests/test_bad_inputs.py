@@ -2,11 +2,11 @@
 
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow_probability as tfp
+from small_parts import ROOT
 
 from assignment import (
     NCE,
@@ -22,7 +22,6 @@ from assignment import (
     fit_nce,
     fit_score_matching,
     fit_telescoped_nce,
-    load_images,
 )
 from assignment.fits.bridges import bridge, log_partition_from_diagonal
 from assignment.fits.conditional_nce import scan_epsilon
@@ -31,7 +30,6 @@ from assignment.objectives.nce import noise_ratio_from
 from assignment.objectives.noise import DiagonalNoise, diagonal_noise
 from assignment.objectives.telescoped_nce import MovingNoise
 
-ROOT = Path(__file__).parents[1]
 NAN, INF, SEED = float("nan"), float("inf"), (0, 1)
 X = np.random.default_rng(0).standard_normal((40, 5, 4)).astype(np.float32)
 EIGHT_BIT = np.random.default_rng(0).integers(0, 256, (3, 5, 4), dtype=np.uint8)
@@ -142,9 +140,6 @@ VALUES = {
     "bridge to another size": (lambda: bridge(layer(), COUPLED, [1.0, 0.0], SEED), "upper must have shape"),
     "bridge from indefinite": (lambda: bridge(layer(), INDEFINITE, COUPLED, SEED), "must be positive defi"),
     "bridges from seed −1": (lambda: log_partition_from_diagonal(layer(), -1), "seed must be at least 0, not -1"),
-    # Data; more of it in test_data_images.
-    "mistyped data": (lambda: load_images("mnsit"), "unknown data set 'mnsit'; did you mean 'mnist'?"),
-    "mistyped split": (lambda: load_images("mnist_sample", "tset"), "split must be 'train' or 'test', not 'tset'"),
     # `fit` itself.
     "zero epochs": (lambda: fit(layer(), NCE(noise()), X, epochs=0), "epochs must be at least 1, not 0"),
     "noise that does not fit": (lambda: fit(layer(), NCE(noise(4, 4)), X), "noise must be on images"),
@@ -153,6 +148,7 @@ VALUES = {
 TYPES = {
     "integer layer": (lambda: layer(dtype="int32"), "dtype must be float32 or float64, not int32"),
     "half precision": (lambda: layer(dtype="float16"), "dtype must be float32 or float64, not float16"),
+    "another half precision": (lambda: layer(dtype="bfloat16"), "dtype must be float32 or float64, not bfloat16"),
     "xᵀΛx of 8-bit pixels": (lambda: layer().quadratic_moments(EIGHT_BIT), "not uint8"),
     "xᵀΛx of a list": (lambda: layer().quadratic_form(X.tolist()), "x must hold floating-point numbers, not a list"),
     "diagonal as text": (lambda: layer().assign("one", [0.0, 0.0]), "diagonal must hold real numbers"),

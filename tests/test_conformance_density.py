@@ -17,13 +17,11 @@ from assignment.lattice.gaussian import LatticeGaussian
 from assignment.lattice.operator import LinearOperatorLattice
 from assignment.lattice.precision import StencilPrecision
 
-tfd = tfp.distributions
-
 # Of the operator and of the mean.
 BATCHES = [((), None), ((), ()), ((), (2,)), ((3,), None), ((3,), (2, 1)), ((2, 1), (3,))]
 
 # The same examples at every run, and none kept between runs.
-exactly = settings(max_examples=60, derandomize=True, database=None, deadline=None)
+exactly = settings(max_examples=40, derandomize=True, database=None, deadline=None)
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -44,7 +42,8 @@ def kinds(draw):
     )
 
 
-sizes = st.tuples(st.integers(1, 5), st.integers(1, 5))
+# A pixel, a column, a row, a high and a wide image: each size is traced for itself.
+sizes = st.sampled_from([(1, 1), (5, 1), (1, 4), (4, 2), (3, 5)])
 dtypes = st.sampled_from(["float32", "float64"])
 batches = st.sampled_from(BATCHES)
 

@@ -1,6 +1,7 @@
 """What TensorFlow Probability asks of a distribution, asked of LatticeGaussian."""
 
 import copy
+import itertools
 
 import keras
 import numpy as np
@@ -239,27 +240,24 @@ def test_other_compounds():
     np.testing.assert_allclose(vector.log_prob(flat(x[0])), log_prob[0], **EXACT)
 
 
-def joint_of_two(kind):
-    """An image, and another around it."""
+@pytest.mark.parametrize("automatic", ["", "AutoBatched"])
+@pytest.mark.parametrize("kind", ["Sequential", "Named", "Coroutine"])
+def test_joint_distributions_of_an_image_and_another_around_it(kind, automatic):
     first, operator = batched((), ()), lattices(seed=3)
+
+    def second(a):
+        return LatticeGaussian(operator, a)
 
     def coroutine():
         image = yield tfd.JointDistributionCoroutine.Root(first)
-        yield LatticeGaussian(operator, image)
+        yield second(image)
 
-    if "Named" in kind:
-        return getattr(tfd, kind)({"a": first, "b": lambda a: LatticeGaussian(operator, a)})
-    return getattr(tfd, kind)(coroutine if "Coroutine" in kind else [first, lambda a: LatticeGaussian(operator, a)])
-
-
-@pytest.mark.parametrize("automatic", ["", "AutoBatched"])
-@pytest.mark.parametrize("kind", ["Sequential", "Named", "Coroutine"])
-def test_joint_distributions(kind, automatic):
-    joint = joint_of_two(f"JointDistribution{kind}{automatic}")
+    model = {"Sequential": [first, second], "Named": {"a": first, "b": second}, "Coroutine": coroutine}[kind]
+    joint = getattr(tfd, f"JointDistribution{kind}{automatic}")(model)
     x = joint.sample(5, seed=1)
     a, b = tf.nest.flatten(x)
     assert a.shape == b.shape == [5, H, W] and len(np.unique(a)) == len(np.unique(b)) == 5 * D
-    expected = batched((), ()).log_prob(a) + LatticeGaussian(lattices(seed=3)).log_prob(b - a)
+    expected = first.log_prob(a) + LatticeGaussian(operator).log_prob(b - a)
     np.testing.assert_allclose(joint.log_prob(x), expected, **EXACT)
 
 
@@ -346,21 +344,18 @@ def test_divergences():
         tfd.kl_divergence(LatticeGaussian(random_layer(4, "shared", W, H)), b)
 
 
-def theta_of(kind, layer):
-    """Weights at which no, some or all eigenvalues of Λ coincide."""
-    theta = layer.theta.numpy()
-    if kind != "random":
-        pixels = layer.group_sizes[0]
-        theta[:pixels], theta[pixels:] = (3, -0.5) if kind == "homogeneous" else (1, 0)
-    return theta
+METHODS = ["log_prob", "sample", "sample_by_factor", "entropy", "variance"]
+EIGENVALUES = {"random": None, "homogeneous": (3, -0.5), "identity": (1, 0)}  # none, some or all of them coincide
+# Each method with each kind of eigenvalues, by turns for shared and per-edge weights.
+GRADIENTS = [(*case, ["shared", "per_edge"][k % 2]) for k, case in enumerate(itertools.product(METHODS, EIGENVALUES))]
 
 
-@pytest.mark.parametrize("method", ["log_prob", "sample", "sample_by_factor", "entropy", "variance"])
-@pytest.mark.parametrize("eigenvalues", ["random", "homogeneous", "identity"])
-@pytest.mark.parametrize("weights", ["shared", "per_edge"])
-def test_gradients(weights, eigenvalues, method):
+@pytest.mark.parametrize(("method", "eigenvalues", "weights"), GRADIENTS)
+def test_gradients(method, eigenvalues, weights):
     layer = random_layer(4, weights, 2, 2)
-    layer.theta.assign(theta_of(eigenvalues, layer))
+    if EIGENVALUES[eigenvalues]:
+        diagonal, coupling = EIGENVALUES[eigenvalues]
+        layer.theta.assign(np.where(np.arange(layer.theta.shape[0]) < layer.group_sizes[0], diagonal, coupling))
     mean = tf.Variable(normal((2, 2)))
     gaussian = LatticeGaussian(layer, mean)
     arguments = {"log_prob": (normal((2, 2, 2)),), "entropy": (), "variance": ()}.get(method, (2, (1, 2)))

@@ -14,8 +14,6 @@ from assignment.lattice.stencil import weight_pixels
 # TensorFlow says so of the type of every composite that is not its own.
 pytestmark = pytest.mark.filterwarnings("ignore:Encoding a StructuredValue:UserWarning")
 
-KINDS = [(4, "shared"), (8, "shared"), (4, "per_edge"), (8, "per_edge")]
-
 # A method of TensorFlow's TestCase that pytest takes for a test.
 tf.test.TestCase.test_session.__test__ = False
 
@@ -65,7 +63,6 @@ def given(value, known, use_placeholder):
 class Known(Lattices):
     """Values known to the graph."""
 
-    operator_shapes_infos = staticmethod(lambda: [shape((), 2, 3), shape((3, 2), 2, 2)])
     dtypes_to_test = staticmethod(lambda: [tf.float64])
     use_placeholder_options = staticmethod(lambda: [False])
     adjoint_options = adjoint_arg_options = staticmethod(lambda: [True])
@@ -78,19 +75,30 @@ class Known(Lattices):
         self.check_tape_safe(operator, [skip.DIAG_PART, skip.TRACE])
 
 
+@pytest.mark.slow
 class Unknown(Lattices):
     """Values and batch shapes known only when the graph runs."""
 
-    operator_shapes_infos = staticmethod(lambda: [shape((), 1, 1), shape((3, 2), 2, 2)])
     dtypes_to_test = staticmethod(lambda: [tf.float32])
     use_placeholder_options = staticmethod(lambda: [True])
     adjoint_options = adjoint_arg_options = staticmethod(lambda: [False])
 
 
-# 8 unknown directions are those of 4 and more.
-for known, kinds in ((Known, KINDS), (Unknown, [kind for kind in KINDS if kind != (4, "per_edge")])):
-    for connectivity, weights in kinds:
-        name = f"{known.__name__}_{weights}_{connectivity}"
-        globals()[name] = type(name, (known,), dict(connectivity=connectivity, weights=weights))
-        theirs.add_tests(globals()[name])
+# A single lattice or a batch of each kind; 8 unknown directions are those of 4 and more.
+BATCH = shape((3, 2), 2, 2)
+for known, connectivity, weights, *infos in [
+    (Known, 4, "shared", shape((), 2, 3)),
+    (Known, 8, "shared", BATCH),
+    (Known, 4, "per_edge", BATCH),
+    (Known, 8, "per_edge", shape((), 2, 3)),
+    (Unknown, 4, "shared", BATCH),
+    (Unknown, 8, "shared", shape((), 1, 1)),
+    (Unknown, 8, "per_edge", shape((), 1, 1), BATCH),
+]:
+    name = f"{known.__name__}_{weights}_{connectivity}"
+    case = dict(
+        connectivity=connectivity, weights=weights, operator_shapes_infos=staticmethod(lambda infos=infos: infos)
+    )
+    globals()[name] = type(name, (known,), case)
+    theirs.add_tests(globals()[name])
 del Lattices, Known, Unknown, known  # Not to be run themselves.

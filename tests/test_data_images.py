@@ -149,6 +149,7 @@ def test_bad_arrays_are_refused_by_name(split, images, message):
     [
         ({"split": "validation"}, UserError, "split must be 'train' or 'test', not 'validation'"),
         ({"split": None}, UserError, "split"),
+        ({"name": "mnsit"}, UserError, "unknown data set 'mnsit'; did you mean 'mnist'"),
         ({"noise_std": -0.1}, UserError, "noise_std .* not -0.1"),
         ({"noise_std": float("nan")}, UserError, "noise_std .* not nan"),
         ({"noise_std": float("inf")}, UserError, "noise_std .* not inf"),

@@ -16,13 +16,18 @@ from assignment.data import load_splits, store
 from assignment.errors import UserError
 
 FILES = ["SHA256SUMS", "facts.json", "mean.npy", "test.npy", "train.npy"]
-WRITING = "writing the preprocessed images of mnist_sample (once, 8 MB)"
+WRITING = "writing the preprocessed images of mine (once, 0 MB)"
+IMAGES = small_images()
+
+
+def load(data_dir):
+    return load_splits("mine", images=IMAGES, data_dir=data_dir)
 
 
 @pytest.fixture(scope="module")
 def made_once(tmp_path_factory):
     data_dir = tmp_path_factory.mktemp("made")
-    return data_dir, contents(load_splits("mnist_sample", data_dir=data_dir))
+    return data_dir, contents(load(data_dir))
 
 
 @pytest.fixture
@@ -32,14 +37,14 @@ def expected(made_once):
 
 @pytest.fixture
 def made(made_once, tmp_path, capsys):
-    """A data folder with the preprocessed sample, that a test may damage."""
+    """A data folder with preprocessed images, that a test may damage."""
     capsys.readouterr()
     return shutil.copytree(made_once[0], tmp_path / "data")
 
 
-def folder_of(data_dir, name="mnist_sample"):
+def folder_of(data_dir):
     """The one folder of preprocessed images of a data folder."""
-    (folder,) = (path for path in (data_dir / "preprocessed" / name).iterdir() if path.is_dir())
+    (folder,) = (path for path in (data_dir / "preprocessed" / "mine").iterdir() if path.is_dir())
     return folder
 
 
@@ -48,10 +53,10 @@ def listing(folder):
 
 
 def test_they_are_written_once_with_a_word_on_size_and_place(tmp_path, expected, capsys):
-    assert contents(load_splits("mnist_sample", data_dir=tmp_path / "data")) == expected
+    assert contents(load(tmp_path / "data")) == expected
     folder = folder_of(tmp_path / "data")
     assert capsys.readouterr().err == f"{WRITING} to {folder} …\n" and listing(folder) == FILES
-    splits = load_splits("mnist_sample", data_dir=tmp_path / "data")
+    splits = load(tmp_path / "data")
     assert contents(splits) == expected and capsys.readouterr().err == ""
     assert all(isinstance(split.images, np.memmap) for split in splits)
 
@@ -80,28 +85,25 @@ def test_what_is_given_is_looked_at_anew(tmp_path):
 # Damage.
 
 
-def _lengthen(path):
-    path.write_bytes(path.read_bytes() + bytes(4))
+DAMAGE = {
+    "missing": os.unlink,
+    "shorter": truncate,
+    "longer": lambda path: path.write_bytes(path.read_bytes() + bytes(4)),
+    "altered": alter,
+    "empty": lambda path: path.write_bytes(b""),
+    "a folder": lambda path: (path.unlink(), path.mkdir()),
+}
 
 
-def _empty(path):
-    path.write_bytes(b"")
-
-
-def _replace_by_folder(path):
-    path.unlink()
-    path.mkdir()
-
-
-@pytest.mark.parametrize("damage", [os.unlink, truncate, _lengthen, alter, _empty, _replace_by_folder])
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
 @pytest.mark.parametrize("file", FILES)
 def test_damage_is_noticed_and_mended(made, expected, capsys, file, damage):
     folder = folder_of(made)
     damage(folder / file)
-    assert contents(load_splits("mnist_sample", data_dir=made)) == expected
+    assert contents(load(made)) == expected
     told = capsys.readouterr().err
     assert f"making {folder} again" in told and WRITING in told
-    assert contents(load_splits("mnist_sample", data_dir=made)) == expected
+    assert contents(load(made)) == expected
     assert capsys.readouterr().err == "" and listing(folder) == FILES
     assert listing(folder.parent) == sorted([".lock", folder.name])
 
@@ -109,7 +111,7 @@ def test_damage_is_noticed_and_mended(made, expected, capsys, file, damage):
 @pytest.mark.parametrize("name, value", [("numpy.__version__", "1.0"), ("assignment.data.images._LAYOUT", 0)])
 def test_what_was_made_in_another_way_is_made_anew(made, expected, capsys, monkeypatch, name, value):
     monkeypatch.setattr(name, value)
-    assert contents(load_splits("mnist_sample", data_dir=made)) == expected
+    assert contents(load(made)) == expected
     assert WRITING in capsys.readouterr().err
 
 
@@ -135,7 +137,7 @@ def test_a_read_only_data_folder_is_gone_round(tmp_path, expected, scratch, monk
         flock(lock, how)
 
     monkeypatch.setattr(fcntl, "flock", forbid)
-    splits = load_splits("mnist_sample", data_dir=tmp_path / "data")
+    splits = load(tmp_path / "data")
     assert listing(scratch) == [] and contents(splits) == expected
     lines = capsys.readouterr().err.splitlines()
     assert f"cannot write to the data folder {tmp_path / 'data'} (" in lines[0] and words in lines[0]
@@ -153,7 +155,7 @@ def test_images_that_may_not_be_read_are_tried_twice_at_most(tmp_path, scratch, 
 
 def test_a_folder_that_became_read_only_still_serves(made, expected, monkeypatch, capsys):
     monkeypatch.setattr(fcntl, "flock", lambda *_: pytest.fail("the data folder was written to"))
-    assert contents(load_splits("mnist_sample", data_dir=made)) == expected and capsys.readouterr().err == ""
+    assert contents(load(made)) == expected and capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize("size", [1_000_000, 5_000_000])
@@ -174,7 +176,7 @@ def test_a_data_folder_that_is_a_file(tmp_path):
     (tmp_path / "file").write_text("")
     for data_dir in (tmp_path / "file", tmp_path / "file" / "below"):
         with pytest.raises(UserError, match="cannot write to the data folder.*ASSIGNMENT_DATA_DIR"):
-            load_splits("mnist_sample", data_dir=data_dir)
+            load(data_dir)
 
 
 KILLED = """
@@ -191,7 +193,7 @@ def wrapped(*arguments, **options):
     return original(*arguments, **options)
 
 setattr(home, name, wrapped)
-load_splits("mnist_sample", data_dir=sys.argv[1])
+load_splits("mine", images=sys.argv[5], data_dir=sys.argv[1])
 """
 MOMENTS = [
     ("images", "mean_image", 1),
@@ -203,25 +205,28 @@ MOMENTS = [
 
 
 @pytest.mark.parametrize("home, name, call", MOMENTS)
-def test_what_a_killed_process_left_is_made_good(made, expected, home, name, call):
+def test_what_a_killed_process_left_is_made_good(made, expected, tmp_path, home, name, call):
     """With damaged images in place, so that they are taken away (the first renaming) before the new ones come."""
     folder = folder_of(made)
     truncate(folder / "train.npy")
-    command = [sys.executable, "-c", KILLED, made, home, name, str(call)]
+    np.savez(tmp_path / "x.npz", **IMAGES)
+    command = [sys.executable, "-c", KILLED, made, home, name, str(call), tmp_path / "x.npz"]
     assert subprocess.run(command, capture_output=True).returncode == -9
     assert list(folder.parent.glob(".preparing-*"))
     assert folder.exists() == ((name, call) != ("rename", 2))
-    assert contents(load_splits("mnist_sample", data_dir=made)) == expected
+    assert contents(load(made)) == expected
     assert listing(folder.parent) == sorted([".lock", folder.name]) and listing(folder) == FILES
 
 
 def test_two_processes_at_once_write_once(tmp_path, expected):
     code = (
         "import hashlib, sys; from assignment.data import load_splits;"
-        "print([hashlib.sha256(s.images).hexdigest() for s in load_splits('mnist_sample', data_dir=sys.argv[1])])"
+        "splits = load_splits('mine', images=sys.argv[2], data_dir=sys.argv[1]);"
+        "print([hashlib.sha256(split.images).hexdigest() for split in splits])"
     )
-    command = [sys.executable, "-c", code, tmp_path]
-    with store._alone(tmp_path / "preprocessed" / "mnist_sample"):  # Both come to wait, and then go on at once.
+    np.savez(tmp_path / "x.npz", **IMAGES)
+    command = [sys.executable, "-c", code, tmp_path, tmp_path / "x.npz"]
+    with store._alone(tmp_path / "preprocessed" / "mine"):  # Both come to wait, and then go on at once.
         both = [subprocess.Popen(command, stdout=-1, stderr=-1, text=True) for _ in range(2)]
         for process in both:
             assert "another process is preparing data" in process.stderr.readline()
@@ -229,4 +234,4 @@ def test_two_processes_at_once_write_once(tmp_path, expected):
     assert [process.returncode for process in both] == [0, 0], outputs
     assert outputs[0][0] == outputs[1][0] != ""
     assert sum(err.count(WRITING) for _, err in outputs) == 1
-    assert contents(load_splits("mnist_sample", data_dir=tmp_path)) == expected
+    assert contents(load(tmp_path)) == expected

@@ -23,20 +23,13 @@ from assignment.data import catalogue, load_splits, network, prepare, preprocess
 from assignment.errors import UserError
 
 
-@pytest.fixture(scope="module", autouse=True)
-def loopback():
-    """Lets these tests reach their own servers on loopback through no proxy."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("NO_PROXY", "127.0.0.1")
-        patch.setenv("no_proxy", "127.0.0.1")
-        yield
-
-
 @pytest.fixture(autouse=True)
 def surroundings(monkeypatch, tmp_path):
-    monkeypatch.delenv("ASSIGNMENT_OFFLINE", raising=False)
-    monkeypatch.delenv("TFDS_DATA_DIR", raising=False)
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    """A network is allowed, and these tests' own servers on loopback are reached through no proxy."""
+    for name in ("ASSIGNMENT_OFFLINE", "TFDS_DATA_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in (("NO_PROXY", "127.0.0.1"), ("no_proxy", "127.0.0.1"), ("HOME", str(tmp_path / "home"))):
+        monkeypatch.setenv(name, value)
 
 
 @contextlib.contextmanager
@@ -56,17 +49,12 @@ def serving(folder):
         server.shutdown()
 
 
-def in_order(images):
-    """Images of a split in the order in which tensorflow-datasets keeps them, by its own hash."""
-    from tensorflow_datasets.core.hashing import Hasher
-
-    return {split: array[sorted(range(len(array)), key=Hasher(split).hash_key)] for split, array in images.items()}
-
-
 @pytest.fixture
 def small_mnist(monkeypatch):
     """Makes the small images of `write_idx` those of mnist; returns their preprocessed bytes."""
-    ordered = in_order(small_images())
+    from tensorflow_datasets.core.hashing import Hasher  # whose order is that of a split in tensorflow-datasets
+
+    ordered = {split: x[sorted(range(len(x)), key=Hasher(split).hash_key)] for split, x in small_images().items()}
     known = {split: (COUNTS[split], sha256(images)) for split, images in ordered.items()}
     monkeypatch.setitem(catalogue._KNOWN, "mnist", known)
     train, test, _ = preprocess(ordered["train"], ordered["test"])
@@ -92,6 +80,7 @@ def prepared_once(tmp_path_factory):
     folder = tmp_path_factory.mktemp("prepared")
     write_idx(folder / "idx", gzipped=True)
     with pytest.MonkeyPatch.context() as patch, serving(folder / "idx") as address:
+        patch.setenv("no_proxy", "127.0.0.1")
         offer(patch, address)
         tfds.disable_progress_bar()
         for kind in ("tfrecord", "array_record"):

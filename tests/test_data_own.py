@@ -298,6 +298,7 @@ print(*peaks)
 """
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_patches_are_ready_in_seconds_and_in_no_more_memory_than_ten_thousand(tmp_path):
     """48 MB of pixels, 188 MB preprocessed: the peaks in MB, while making (all memory) and while reading (private)."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)

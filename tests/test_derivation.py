@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 import tensorflow as tf
+from second_cases import FAMILIES
 
 from assignment.derivation import formulas
 from assignment.derivation.errata import Example, example, record
@@ -13,12 +14,11 @@ from assignment.lattice.information import expected_moments
 from assignment.lattice.precision import StencilPrecision
 from assignment.objectives.nce import nce_loss
 
-VARIANTS = [(4, "shared"), (8, "shared"), (4, "per_edge"), (8, "per_edge")]
 DIFFERENCES = dict(rtol=1e-7, atol=1e-8)  # central differences in float64, h = 1e-5
 EXACT = dict(rtol=1e-11, atol=1e-12)
 
 
-@pytest.fixture(scope="module", params=VARIANTS, ids=str)
+@pytest.fixture(scope="module", params=FAMILIES, ids=str)
 def problem(request):
     connectivity, weights = request.param
     return example(height=2, width=3, connectivity=connectivity, weights=weights)

@@ -26,8 +26,6 @@ from assignment.lattice.gaussian import LatticeGaussian
 from assignment.lattice.precision import StencilPrecision
 from assignment.training.step import OPTIMIZERS
 
-ML = ESTIMATORS[-1]
-
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):

@@ -6,14 +6,13 @@ import re
 import subprocess
 import sys
 import textwrap
-from pathlib import Path
 
 import numpy as np
 import pytest
+from small_parts import ROOT
 
 import assignment
 
-ROOT = Path(__file__).parents[1]
 NAMES = assignment.__all__
 MODULES = [module.name for module in pkgutil.walk_packages(assignment.__path__, "assignment.")]
 # TensorFlow and its kin are imported once, this package in a new process for each check.

@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 from conftest import random_layer
 from lattice_oracle import finite_differences, precision_matrix, random_fields
+from second_cases import directions
 
 from assignment.lattice.information import expected_moments
 from assignment.lattice.operator import LinearOperatorLattice
@@ -45,10 +46,9 @@ def test_layer_and_quadratic_form_are_those_of_the_dense_matrix(layer):
     np.testing.assert_allclose(layer.quadratic_form(x[0]), flat[0] @ matrix @ flat[0], **EXACT)
 
 
-def test_moments_are_the_traces(layer):
-    covariance = np.linalg.inv(dense_from_definition(layer))
-    masks = [layer.operator(unit).to_dense().numpy() for unit in np.eye(layer.theta.shape[0])]
-    np.testing.assert_allclose(expected_moments(layer), [np.sum(covariance * mask) for mask in masks], **EXACT)
+def test_moments_are_those_of_the_dense_matrices(layer):
+    covariance, masks = np.linalg.inv(dense_from_definition(layer)), directions(layer)
+    np.testing.assert_allclose(expected_moments(layer), np.einsum("ij,kij->k", covariance, masks), **EXACT)
     x = images(layer)
     flat = x.reshape(3, -1)
     np.testing.assert_allclose(layer.quadratic_moments(x), np.einsum("ni,kij,nj->nk", flat, masks, flat), **EXACT)
@@ -80,22 +80,25 @@ def near_entries(covariance, height, width):
     return result
 
 
-@pytest.mark.parametrize("size", [(1, 1), (1, 5), (5, 1), (2, 2), (5, 4), (3, 6), (6, 3)], ids=str)
-@pytest.mark.parametrize("connectivity", [4, 8])
-@pytest.mark.parametrize("weights", ["shared", "per_edge"])
-def test_near_covariances_of_every_shape_and_batch(size, connectivity, weights, eager):
-    for batch in ((), (2, 3)):
-        fields = random_fields(np.random.default_rng(0), connectivity, weights, *size, batch)
-        operator, matrix = LinearOperatorLattice(*fields, *size), precision_matrix(*fields, *size)
-        np.testing.assert_array_equal(operator.to_dense(), matrix)
-        near = near_entries(np.linalg.inv(matrix), *size)
-        np.testing.assert_allclose(operator.near_covariances(), near, **EXACT)
-        for offsets in (None, *OFFSETS.values()):
-            variances, covariances = operator.selected_inverse(offsets)
-            expected = [near[..., down, 3 + right, :, :] for down, right in offsets or OFFSETS[connectivity]]
-            np.testing.assert_allclose(covariances, np.stack(expected, axis=-3), **EXACT)
-        for values in (variances, operator.variances()):
-            np.testing.assert_allclose(values, near[..., 0, 3, :, :], **EXACT)
+# Both neighbourhoods in every shape, with kinds of weights and batches by turns.
+SIZES = [(1, 1), (1, 5), (5, 1), (2, 2), (5, 4), (3, 6)]
+TURNS = [("shared", ()), ("per_edge", (2, 3)), ("shared", (2, 3)), ("per_edge", ())]
+NEAR = [(c, *TURNS[(k + c // 4) % 4], size) for k, size in enumerate(SIZES) for c in (4, 8)]
+
+
+@pytest.mark.parametrize(("connectivity", "weights", "batch", "size"), NEAR, ids=str)
+def test_near_covariances_of_every_shape_and_batch(connectivity, weights, batch, size, eager):
+    fields = random_fields(np.random.default_rng(0), connectivity, weights, *size, batch)
+    operator, matrix = LinearOperatorLattice(*fields, *size), precision_matrix(*fields, *size)
+    np.testing.assert_array_equal(operator.to_dense(), matrix)
+    near = near_entries(np.linalg.inv(matrix), *size)
+    np.testing.assert_allclose(operator.near_covariances(), near, **EXACT)
+    for offsets in (None, *OFFSETS.values()):
+        variances, covariances = operator.selected_inverse(offsets)
+        expected = [near[..., down, 3 + right, :, :] for down, right in offsets or OFFSETS[connectivity]]
+        np.testing.assert_allclose(covariances, np.stack(expected, axis=-3), **EXACT)
+    for values in (variances, operator.variances()):
+        np.testing.assert_allclose(values, near[..., 0, 3, :, :], **EXACT)
 
 
 def test_the_operator_of_other_weights_leaves_the_layer_alone(layer):
@@ -119,24 +122,6 @@ def test_match_variances_is_diagonal_with_the_variances_of_the_images(weights):
     np.testing.assert_allclose(layer.to_dense(), np.diag(expected.ravel()), rtol=1e-6)
 
 
-@pytest.mark.parametrize(
-    ("images", "words"),
-    [
-        (np.ones((3, 5, 4), int), "floating point, not int"),
-        (np.ones((5, 4)), "non-empty array \\[N, H, W\\]"),
-        (np.ones((0, 5, 4)), "non-empty"),
-        (np.full((3, 5, 4), np.nan), "finite"),
-        (np.ones((3, 4, 4)), "images \\[..., 5, 4\\]"),
-        (np.zeros((3, 5, 4)), "must vary"),
-    ],
-)
-def test_match_variances_refuses_what_has_no_variances(layer, images, words):
-    before = layer.theta.numpy()
-    with pytest.raises(ValueError, match=words):
-        layer.match_variances(images)
-    np.testing.assert_array_equal(layer.theta, before)
-
-
 @pytest.mark.parametrize(("connectivity", "shared", "per_edge"), [(4, 3, 2296), (8, 5, 3754)])
 def test_number_of_trainable_weights(connectivity, shared, per_edge):
     for weights, count in (("shared", shared), ("per_edge", per_edge)):
@@ -154,17 +139,25 @@ def test_assign_sets_what_the_properties_return(layer):
     np.testing.assert_array_equal(other.to_dense(), layer.to_dense())
 
 
-def test_assign_refuses_what_is_not_a_precision(layer):
+@pytest.mark.parametrize(
+    ("refused", "words"),
+    [
+        (lambda layer: layer.match_variances(np.ones((3, 5, 4), int)), "floating point, not int"),
+        (lambda layer: layer.match_variances(np.ones((5, 4))), r"non-empty array \[N, H, W\]"),
+        (lambda layer: layer.match_variances(np.ones((0, 5, 4))), "non-empty"),
+        (lambda layer: layer.match_variances(np.full((3, 5, 4), np.nan)), "finite"),
+        (lambda layer: layer.match_variances(np.ones((3, 4, 4))), r"images \[..., 5, 4\]"),
+        (lambda layer: layer.match_variances(np.zeros((3, 5, 4))), "must vary"),
+        (lambda layer: layer.assign(-np.ones(layer.diagonal.shape), 0 * layer.couplings), "positive definite"),
+        (lambda layer: layer.assign(np.full(layer.diagonal.shape, np.nan), 0 * layer.couplings), "finite"),
+        (lambda layer: layer.assign(np.ones(7), 0 * layer.couplings), "shape"),
+    ],
+)
+def test_weights_that_are_refused_leave_the_layer_alone(layer, refused, words):
     before = layer.theta.numpy()
-    zero = np.zeros(layer.couplings.shape)
-    for diagonal, couplings, words in [
-        (-np.ones(layer.diagonal.shape), zero, "positive definite"),
-        (np.full(layer.diagonal.shape, np.nan), zero, "finite"),
-        (np.ones(7), zero, "shape"),
-    ]:
-        with pytest.raises(ValueError, match=words):
-            layer.assign(diagonal, couplings)
-        np.testing.assert_array_equal(layer.theta, before)
+    with pytest.raises(ValueError, match=words):
+        refused(layer)
+    np.testing.assert_array_equal(layer.theta, before)
 
 
 def test_an_edge_off_the_image_is_refused():

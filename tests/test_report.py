@@ -148,7 +148,7 @@ def test_fixed_noises_are_tabulated(tmp_path):
 
 
 @pytest.mark.skipif(not shutil.which("latexmk"), reason="needs LaTeX")
-@pytest.mark.parametrize("with_results", [False, True])
+@pytest.mark.parametrize("with_results", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_the_report_is_typeset_with_and_without_results(root, tmp_path, with_results):
     results = root if with_results else tmp_path / "results" / "mnist"
     draw_part("nce", results, tmp_path, only=["nce-log-ratios-nce-fixed-shared-4"])

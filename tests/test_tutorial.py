@@ -1,13 +1,12 @@
 """The tutorial, and a part's command, in a real kernel and the surroundings that Jupyter gives it."""
 
 import sys
-from pathlib import Path
 
 import nbformat
 import pytest
 from nbclient import NotebookClient
+from small_parts import ROOT, small
 
-ROOT = Path(__file__).parents[1]
 TUTORIAL = ROOT / "reports" / "tutorial.ipynb"
 FIGURES = ["pictures", "separated", "fixed-samples", "log-z", "weights", "samples"]
 
@@ -55,12 +54,12 @@ def test_the_tutorial_shows_its_figures_its_progress_and_which_fit_failed(run):
 
 @pytest.mark.slow
 def test_a_part_runs_from_a_cell_and_figures_show_without_pyplot(run, tmp_path):
-    part = f'!"{sys.executable}" -m assignment ml --dataset mnist_sample --output "{tmp_path}"'
+    part = f'!"{sys.executable}" -m assignment ml ' + " ".join(f'"{option}"' for option in small(tmp_path))
     drawing = "from assignment.reporting.drawing.curves import log_ratios\nimport numpy, sys\n"
     cells = ["%cd -q ..", part, "_exit_code", drawing + "log_ratios(numpy.arange(9.0), -numpy.arange(9.0))"]
     cells.append("assert 'matplotlib.pyplot' not in sys.modules")
     notebook = nbformat.v4.new_notebook(cells=list(map(nbformat.v4.new_code_cell, cells)))
     _, part, code, figure, _ = run(notebook).values()
     assert code[0].data["text/plain"] == "0", part
-    assert list(tmp_path.glob("figures/*.png")) and "ML, exact" in "".join(output.text for output in part)
+    assert list(tmp_path.glob("out/figures/*.png")) and "ML, exact" in "".join(output.text for output in part)
     assert has_picture(figure)

@@ -20,8 +20,8 @@ from assignment.lattice.nearby import near_matrix, near_weights
 from assignment.training.whitening import Whitening, whitening_matrix
 
 SIZES = [(1, 1), (1, 6), (6, 1), (2, 2), (3, 9), (9, 3)]
-KINDS = [(connectivity, "per_edge", size) for connectivity in (4, 8) for size in SIZES]
-KINDS += [(4, "shared", size) for size in SIZES[3:]] + [(8, "shared", (2, 2)), (8, "shared", (5, 4))]
+KINDS = [(4, "per_edge", size) for size in SIZES[:4]] + [(8, "per_edge", size) for size in SIZES[1:]]
+KINDS += [(4, "shared", (3, 9)), (4, "shared", (9, 3)), (8, "shared", (2, 2)), (8, "shared", (5, 4))]
 LARGER = [(4, "per_edge", (8, 7)), (8, "per_edge", (8, 7))]
 
 
