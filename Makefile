@@ -70,7 +70,7 @@ lint: $(SETUP) ## check the code's form
 	$(RUN) -m ruff format --check .
 
 grade: $(SETUP) ## grade this package, or SUBMISSION=folder
-	OPENBLAS_NUM_THREADS=1 $(RUN) -m pytest tests/grading $(call option,SUBMISSION,submission) $(ARGS) || test $$? -eq 1
+	OPENBLAS_NUM_THREADS=1 PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 $(RUN) -m pytest tests/grading $(call option,SUBMISSION,submission) $(ARGS) || test $$? -eq 1
 
 grade-all: $(SETUP) ## grade every folder in SUBMISSIONS=folder into grades.csv; goes on where it stopped
 	$(RUN) tests/grading/grade_all.py "$(SUBMISSIONS)" grades.csv $(call option,JOBS,jobs) $(call option,REGRADE,regrade) $(ARGS)

@@ -4,17 +4,22 @@ import ast
 import csv
 import hashlib
 import io
+import itertools
 import json
 import os
 import pickle
+import shlex
 import shutil
 import signal
+import site
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -25,16 +30,18 @@ from grading.grader.submission import Submission
 from grading.grader.supervisor import Failure, Limits
 from grading.items.part8_report import TOPICS, _of_notebook, words
 from grading.kit import make as kit
+from scipy import sparse
 
 GRADING = Path(__file__).parent / "grading"
 DENSE = GRADING / "dense_solution"
 sys.path.insert(0, str(DENSE))
-from grading import wrong  # noqa: E402 - it stands on the module `solution` of DENSE
+import solution  # noqa: E402 - of DENSE
+from grading import wrong  # noqa: E402 - it stands on `solution`
 
 GRADE = [sys.executable, "-m", "pytest", GRADING, "-p", "no:cacheprovider"]
 QUIET = os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "OPENBLAS_NUM_THREADS": "1"}
 SEED = 7
-FITS, LEARNED, SECOND = (set(items.split()) for items in (wrong.FITS, wrong.LEARNED, wrong.SECOND))
+FITS, LEARNED, REPORT = set(wrong.FITS.split()), set(wrong.LEARNED.split()), {"length", "topics"}
 ALL_POINTS = sum(PARTS.values())
 needs_bwrap = pytest.mark.skipif(sandbox.kind() != "bwrap", reason="needs bubblewrap")
 
@@ -43,6 +50,7 @@ def judged(submission, chosen=""):
     """{item: (share, sentence)}."""
     results = rubric.judged(submission, new_items(chosen))
     assert not [said for _, said in results.values() if "grader itself" in said]
+    assert all(said for share, said in results.values() if share < 1)
     return results
 
 
@@ -55,13 +63,18 @@ def points(results):
 
 
 class Changed(Submission):
-    """A submission in which only some functions are new: the others answer as the dense solution did."""
+    """The dense solution in this process, with some functions changed; what others answer is kept for the next tests.
+
+    Args:
+      reached: names of functions whose answers are not the kept ones; those in `changed`, if None.
+      changed: functions by name, None for one that is missing.
+    """
 
     answers, drawn = {}, {}
 
-    def __init__(self, folder, changed):
-        super().__init__(folder, seed=SEED)
-        self.changed, self.calls = changed, []
+    def __init__(self, reached=None, **changed):
+        super().__init__(DENSE, seed=SEED)
+        self.changed, self.reached = changed, changed if reached is None else reached
 
     def once(self, key, compute):
         """What is drawn to be graded on is the same for all."""
@@ -72,45 +85,33 @@ class Changed(Submission):
         return super().once(key, compute)
 
     def call(self, name, **arguments):
-        if name in self.changed:
-            return super().call(name, **arguments)
+        if name in self.reached:
+            return self.compute(name, arguments)
         key = name, hashlib.sha256(pickle.dumps(arguments)).digest()
         if key not in self.answers:
             try:
-                self.answers[key] = super().call(name, **arguments)
+                self.answers[key] = self.compute(name, arguments)
             except Failure as failure:
                 self.answers[key] = failure
-        self.calls.append((name, self.answers[key]))
         if isinstance(self.answers[key], Failure):
             raise self.answers[key]
         return self.answers[key]
 
-
-def with_changes(folder, code="", imported="from changed import *"):
-    """The dense solution in a new folder, with functions that `code` or what is imported replaces."""
-    shutil.copytree(DENSE, folder, ignore=shutil.ignore_patterns("__pycache__"))
-    (folder / "changed.py").write_text(code, encoding="utf-8")
-    (folder / "adapters.py").write_text(f"from solution import *\n{imported}\n", encoding="utf-8")
-    return folder
-
-
-def judged_with(folder, code):
-    """(results, submission) of the dense solution with the functions that `code` defines."""
-    changed = {node.name for node in ast.parse(code).body if isinstance(node, ast.FunctionDef)}
-    submission = Changed(with_changes(folder, code), changed)
-    return judged(submission), submission
+    def compute(self, name, arguments):
+        function = self.changed.get(name, getattr(solution, name))
+        if function is None:
+            raise Failure("is not there")
+        try:
+            value = function(**arguments)
+        except Exception as error:
+            raise Failure(f"raised {error!r}") from error
+        return wire.decode(io.BytesIO(wire.encode(value)).read)
 
 
 @pytest.fixture(scope="module")
-def dense_calls(tmp_path_factory):
-    """(results of the dense solution, [(function, answer)] of all its calls); the answers are kept for the others."""
-    submission = Changed(with_changes(tmp_path_factory.mktemp("dense") / "submission"), ())
-    return judged(submission), submission.calls
-
-
-@pytest.fixture
-def dense(dense_calls):
-    return dense_calls[0]
+def dense():
+    """What the dense solution gets."""
+    return judged(Changed())
 
 
 def test_points_add_up():
@@ -135,17 +136,17 @@ def test_this_package_gets_all_points(tmp_path):
     assert content["score"] == ALL_POINTS, [test for test in content["tests"] if test["status"] == "failed"]
 
 
-def test_a_function_that_is_missing_or_fails_costs_its_own_points_and_the_reason_is_passed_on(dense, tmp_path):
-    code = "import solution\ndef sample(**_): raise NotImplementedError\n"
-    code += "def second_loss(**named): raise ValueError('no luck \\ud800')\n"
-    code += "def nce_loss(**named): return 1.01 * solution.nce_loss(**named)\n"
-    folder = with_changes(tmp_path / "it", code, "from changed import *\ndel log_partition")
-    results = judged(Changed(folder, {"sample", "log_partition", "second_loss", "nce_loss"}))
+def fails(**_):
+    raise ValueError("no luck")
+
+
+def test_a_function_that_is_missing_or_fails_costs_its_own_points(dense):
+    almost = wrong.after(lambda value: 1.01 * value).of(solution.nce_loss)
+    results = judged(Changed(log_partition=None, sample=fails, second_loss=fails, nce_loss=almost))
     missing = {"exact_shared", "exact_per_edge", "refused", "log_partition"}
     losses = {"loss", "loss_noise_ratio", "loss_stable", "loss_shared", "loss_per_edge", "loss_large"}
     assert lost(results) == missing | losses | {"covariance", "mean", "symmetric_root"}
-    assert "is not written yet" in results["covariance"][1] and "no function of this name" in results["exact_shared"][1]
-    assert "ValueError: no luck ? (line 3 of changed.py)" in results["loss_shared"][1]
+    assert "no luck" in results["loss_shared"][1]
     assert "You returned" in results["loss"][1] and "is right" in results["loss"][1]
 
 
@@ -154,121 +155,139 @@ QUICK = ("noise repeated", "edges counted once", "sign of J", "c not learned", "
 
 
 @pytest.mark.parametrize("error", [e if e in QUICK else pytest.param(e, marks=pytest.mark.slow) for e in wrong.ERRORS])
-def test_an_error_loses_its_own_points_and_no_others_and_is_told(error, dense, tmp_path):
+def test_an_error_loses_its_own_points_and_no_others_and_is_told(error, dense, monkeypatch):
     expected = wrong.ERRORS[error]
-    code = Path(wrong.__file__).read_text(encoding="utf-8")
-    folder = with_changes(tmp_path / "it", code, f"import changed\nglobals().update(changed.functions({error!r}))")
-    results = judged(Changed(folder, expected.reached))
+    for name, function in expected.changed.items() if expected.everywhere else ():
+        monkeypatch.setattr(solution, name, function)
+    results = judged(Changed(expected.reached, **expected.changed))
     assert lost(results) == expected.lost, {name: results[name] for name in lost(results) ^ expected.lost}
     assert expected.told in next(sentence for share, sentence in results.values() if share < 1)
     if error != "couplings missing":
         assert ALL_POINTS - points(results) <= 8  # its own item and a few points
 
 
-ARRAY_LIKES = """
-import numpy as np
-import solution
-from scipy import sparse
+class Like:
+    """A tensor of torch, where that is not installed."""
 
-class Tensor:
-    "One of torch, which is not installed here."
-    def __init__(self, value, requires_grad=True):
-        self.value, self.requires_grad = np.asarray(value), requires_grad
-    def numpy(self):
-        if self.requires_grad:
-            raise RuntimeError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")
-        return self.value
-    def __array__(self, *_, **__): return self.numpy()
-    def __len__(self): return len(self.value)
-    def detach(self): return Tensor(self.value, False)
-    def cpu(self): return self
+    def __init__(self, value, requires_grad):
+        self.value = np.asarray(value)
 
-def preprocess(train, test, seed):
-    train, test, mean = solution.preprocess(train, test, seed)
-    return [Tensor(train), test.reshape(len(test), -1), mean[None]]
-def precision_matrix(**named): return sparse.csr_array(solution.precision_matrix(**named))
-def quadratic_form(**named): return solution.quadratic_form(**named)[:, None]
-def is_positive_definite(**named): return np.array([solution.is_positive_definite(**named)])
-def log_partition(**named): return [[solution.log_partition(**named)]]
-def sample(**named): return solution.sample(**named).astype(complex)
-def noise_log_density(**named): return [Tensor(x) for x in solution.noise_log_density(**named)]
-def nce_loss(**named): return Tensor(solution.nce_loss(**named))
-def nce_gradient(**named): return np.hstack(solution.nce_gradient(**named))
-def second_loss(**named): return [float(solution.second_loss(**named))]
-"""
+    def __array__(self, *_, **__):
+        raise RuntimeError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")
+
+    def detach(self):
+        return SimpleNamespace(cpu=lambda: self.value)
 
 
-def test_whatever_is_like_an_array_is_an_answer(dense, tmp_path):
-    results, _ = judged_with(tmp_path / "submission", ARRAY_LIKES)
+def tensor(value):
+    try:
+        from torch import tensor
+    except ImportError:
+        tensor = Like
+    return tensor(value, requires_grad=True)
+
+
+def test_whatever_is_like_an_array_is_an_answer(dense):
+    likes = {
+        "preprocess": lambda train, test, mean: [tensor(train), test.reshape(len(test), -1), mean[None]],
+        "precision_matrix": sparse.csr_array,
+        "quadratic_form": lambda value: value[:, None],
+        "is_positive_definite": lambda value: np.array([value]),
+        "log_partition": lambda value: [[value]],
+        "sample": lambda value: value.astype(complex),
+        "noise_log_density": lambda value: [tensor(x) for x in value],
+        "nce_loss": tensor,
+        "nce_gradient": lambda *parts: np.hstack(parts),
+        "second_loss": lambda value: [float(value)],
+    }
+    results = judged(Changed(**{name: wrong.after(like).of(getattr(solution, name)) for name, like in likes.items()}))
     assert lost(results) == set(), {name: results[name] for name in lost(results)}
 
 
-EXACT = """
-import numpy as np
-import solution
-def train(estimator, images, connectivity, seed):
-    flat, size = images.reshape(len(images), -1), images.shape[1:]
-    theta = np.r_[1 / images.var(), np.zeros(connectivity // 2)]
-    stencils = np.array([solution.precision_matrix(w[0], w[1:], *size) for w in np.eye(len(theta))])
-    moments = np.einsum("kij,ij->k", stencils, flat.T @ flat / len(flat))
-    for _ in range(40):
-        products = stencils @ np.linalg.inv(solution.precision_matrix(theta[0], theta[1:], *size))
-        gradient = np.trace(products, axis1=1, axis2=2) - moments
-        step = np.linalg.solve(np.einsum("kij,lji->kl", products, products), gradient)
-        while not solution.is_positive_definite(theta[0] + step[0], theta[1:] + step[1:], *size):
-            step = step / 2
-        theta = theta + step
-    return theta[0], theta[1:], solution.log_partition(theta[0], theta[1:], *size)
-"""
+def exactly(estimator, images, connectivity, seed):
+    """`train` by maximum likelihood."""
+    matrix = reference.maximum_likelihood(images, connectivity // 2)
+    width = images.shape[2]
+    return matrix[0, 0], matrix[[0, 0, 0, 1], [1, width, width + 1, width]][: connectivity // 2], log_z(matrix)
 
 
-def test_answers_more_exact_than_sampling_get_a_note_for_the_teacher(dense, tmp_path):
-    results, submission = judged_with(tmp_path / "submission", EXACT)
-    assert lost(results) == set()
+def log_z(matrix):
+    return 0.5 * (len(matrix) * np.log(2 * np.pi) - np.linalg.slogdet(matrix)[1])
+
+
+def test_answers_more_exact_than_sampling_get_a_note_for_the_teacher(dense):
+    submission = Changed(train=exactly)
+    assert lost(judged(submission)) == set()
     assert ["log Z" in note for note in sorted(submission.notes)] == [False, True]
     assert all(note.startswith("NOTE for the teacher") for note in submission.notes)
 
 
-REPLAY = """
-import pathlib, pickle
+class Recorded(Submission):
+    """What a submission answered in one grading: again in the same order, or for arguments that look alike."""
 
-def replay(answers):
-    def function(**_):
-        answer = answers.pop(0) if len(answers) > 1 else answers[0]
-        if answer is None:
-            raise ValueError
+    def __init__(self, answers, by, seed):
+        super().__init__(DENSE, seed=seed)
+        self.answers, self.by = {}, by
+        for name, arguments, answer in answers:
+            self.answers.setdefault(by(name, arguments), []).append(answer)
+
+    def call(self, name, **arguments):
+        kept = self.answers.get(self.by(name, arguments), [Failure("is not there")])
+        answer = kept.pop(0) if len(kept) > 1 else kept[0]
+        if isinstance(answer, Failure):
+            raise answer
         return answer
-    return function
-
-ANSWERS = pickle.loads(pathlib.Path(__file__).with_name("answers").read_bytes())
-globals().update({name: replay(answers) for name, answers in ANSWERS.items()})
-"""
-REPORT = {"length", "topics"}
 
 
-def test_recorded_answers_earn_the_reports_points_and_no_others(dense_calls, tmp_path):
-    """What the dense solution answered in one grading, given again in the same order in another."""
-    recorded = {}
-    for name, answer in dense_calls[1]:
-        recorded.setdefault(name, []).append(None if isinstance(answer, Failure) else answer)
-    (tmp_path / "adapters.py").write_text(REPLAY)
-    (tmp_path / "answers").write_bytes(pickle.dumps(recorded))
-    for seed in (SEED + 1, SEED + 2):
-        results = judged(Submission(tmp_path, seed=seed))
+def in_order(name, _):
+    return name
+
+
+def alike(name, arguments):
+    return name, *((key, value if isinstance(value, str) else np.shape(value)) for key, value in arguments.items())
+
+
+def test_recorded_answers_earn_the_reports_points_and_no_others():
+    class Recorder(Changed):
+        def call(self, name, **arguments):
+            try:
+                answer = super().call(name, **arguments)
+            except Failure as failure:
+                answer = failure
+            recorded.append((name, arguments, answer))
+            if isinstance(answer, Failure):
+                raise answer
+            return answer
+
+    recorded = []
+    judged(Recorder())
+    fits_alone = [call for call in recorded if call[0] in ("train", "report", "second_estimator")]
+    for seed, (answers, by) in enumerate(itertools.product((recorded, fits_alone), (in_order, alike)), SEED + 1):
+        results = judged(Recorded(answers, by, seed))
         assert {name for name, (share, _) in results.items() if share > 0} == REPORT
-    # Nobody sees whether three numbers were recorded or fitted: alone, they earn what they are worth on other images.
-    fits_alone = {name: recorded[name] for name in ("train", "report", "second_estimator")}
-    (tmp_path / "answers").write_bytes(pickle.dumps(fits_alone))
-    results = judged(Submission(tmp_path, seed=SEED + 1))
-    assert {name for name, (share, _) in results.items() if share > 0} <= REPORT | FITS | LEARNED | SECOND
-    assert points(results) < 20
 
 
-def test_a_slow_function_costs_its_points_and_the_report_is_read_all_the_same(tmp_path):
-    code = "import time\ndef sample(): time.sleep(9)\ndef train(): time.sleep(9)\ndef report(): return 'read'\n"
-    (tmp_path / "adapters.py").write_text(code)
+SLOW = """
+import time
+def sample(): time.sleep(9)
+def train(): time.sleep(9)
+def report(): return 'read'
+def nce_loss(): raise NotImplementedError
+def second_loss(): raise ValueError('no luck \\ud800')
+"""
+
+
+def test_the_reason_of_a_failure_is_passed_on_and_the_report_is_read_however_slow_the_rest_is(tmp_path):
+    (tmp_path / "adapters.py").write_text(SLOW)
     submission = Submission(tmp_path, Limits(call_seconds=0.5, train_seconds=0.75))
-    for name, said in (("sample", "within 0.5 s"), ("sample", "not called again"), ("train", "within 0.75 s")):
+    for name, said in (
+        ("nce_loss", "is not written yet"),
+        ("second_loss", r"ValueError: no luck \? \(line 7 of adapters.py\)"),
+        ("log_partition", "no function of this name"),
+        ("sample", "within 0.5 s"),
+        ("sample", "not called again"),
+        ("train", "within 0.75 s"),
+    ):
         with pytest.raises(Failure, match=said):
             submission.call(name)
     submission.limits = Limits(total_seconds=1)
@@ -276,7 +295,7 @@ def test_a_slow_function_costs_its_points_and_the_report_is_read_all_the_same(tm
         submission.call("quadratic_form")
     assert submission.call("report") == "read"
     submission.close()
-    assert Limits().total_seconds >= 4 * Limits().train_seconds + 4 * Limits().call_seconds
+    assert Limits().total_seconds >= 12 * Limits().train_seconds + 4 * Limits().call_seconds
 
 
 # The report.
@@ -286,13 +305,7 @@ SPELLINGS = {
     "how close log Z is": (r"\log Z", r"\log\hat{Z}", r"\ln Z_\theta", "normalising constant", "partition\nfunction"),
     "the second estimator": ("score-matching", "conditional NCE", "score\nmatch-\ning", "cNCE"),
     "the optimiser": ("SGD", "stochastic gradient\ndescent", "AdamW", "L-BFGS", "RMSProp", "Newton's method"),
-    "pictures of samples": (
-        r"\includegraphics{a}",
-        r"\begin{tikzpicture}",
-        "![](a.svg)",
-        "<img src=a>",
-        r"\includesvg{a}",
-    ),
+    "pictures of samples": (r"\includegraphics{a}", r"\begin{tikzpicture}", "![](a)", "<img src=a>", r"\includesvg{a}"),
 }
 
 
@@ -302,7 +315,7 @@ def test_the_report_is_searched_in_every_spelling(dense, tmp_path):
     for topic, spellings in SPELLINGS.items():
         others = " ".join(first for other, (first, *_) in SPELLINGS.items() if other != topic)
         for spelling in ("", *spellings):
-            submission = Changed(DENSE, ())
+            submission = Changed()
             submission.call = lambda name, said=f"{text} {others}\n{spelling}": said
             share, sentence = judged(submission, "topics")["topics"]
             assert (share == 1) == bool(spelling), (topic, spelling)
@@ -321,7 +334,7 @@ def test_words_are_words_and_notebooks_are_read():
     assert back["value"] == notebook
     started = time.perf_counter()
     for endless in ("<", "\\begin{verbatim}", "contrasti", "\\input{", "-\n ", "p_", "log hat"):
-        submission = Changed(DENSE, ())
+        submission = Changed()
         submission.call = lambda name, said=endless * 30_000: said
         judged(submission, "report")
     assert time.perf_counter() - started < 10
@@ -362,8 +375,13 @@ def attempts():
         "hold shared memory": lambda: share(None),
         "share zeros": lambda: share("/dev/zero"),
         "take a processor": lambda: os.sched_setaffinity(0, range(os.cpu_count())),
-        "fill the disk": lambda: os.posix_fallocate(os.open("/tmp/full", os.O_CREAT | os.O_RDWR), 0, 2**34),
+        "leave a file": lambda: open("/var/tmp/left", "w"),
+        "write a large file": lambda: allocate("/tmp/large", 2**30),
+        "fill the disk": lambda: [allocate(f"/tmp/{k}", 300 * 2**20) for k in range(2)],
     }
+
+def allocate(path, size):
+    os.posix_fallocate(os.open(path, os.O_CREAT | os.O_RDWR), 0, size)
 
 def report():
     done = []
@@ -395,12 +413,18 @@ def ticked():
 """
 
 
+def a_canary(folder):
+    canary = folder / "outside" / "canary"
+    canary.parent.mkdir()
+    canary.write_text("the canary sings")
+    os.utime(canary, (0, 0))  # a reader would change this, where the file system says so at all
+    return canary
+
+
 @pytest.fixture
 def spied(tmp_path):
     """(a folder with the spy, a listener on the network, the canary that nobody may read)."""
-    canary = tmp_path / "outside" / "canary"
-    canary.parent.mkdir()
-    canary.write_text("the canary sings")
+    canary = a_canary(tmp_path)
     (tmp_path / "spy").mkdir()
     with socket.create_server(("127.0.0.1", 0)) as listener, socket.socket(socket.AF_UNIX) as abstract:
         abstract.bind(f"\0grading-{os.getpid()}")
@@ -428,22 +452,45 @@ def test_a_submission_sees_only_itself_and_may_use_several_processes(spied, monk
         submission.close()
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
-def test_without_bubblewrap_root_makes_it_nobody_and_says_so(spied, monkeypatch):
+@pytest.fixture
+def for_all():
+    """A Python that every user may run; that of the tests may lie in root's home."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        python = Path(folder, "python")
+        path = ":".join(site.getsitepackages())
+        python.write_text(f'#!/bin/sh\nPYTHONPATH={path} exec /usr/bin/python3.{sys.version_info[1]} "$@"\n')
+        python.chmod(0o755)
+        if os.geteuid() or not sandbox._runs([python, "-c", "import numpy, psutil"], user=65534, group=65534):
+            pytest.skip("needs root, and a Python of this version that all may run")
+        yield str(python)
+
+
+def test_without_bubblewrap_root_makes_it_nobody_and_says_so(spied, for_all, monkeypatch):
     monkeypatch.setattr(sandbox, "kind", lambda: "nobody")
+    monkeypatch.setattr(sandbox, "PYTHON", for_all)
     spied.parent.joinpath("outside").chmod(0o700)
     submission = Submission(spied)
     try:
         done = submission.call("report").split(", ")
-        assert not {"read the canary", "read by a link", "change permissions", "kill", "limit"} & set(done)
+        may = "read the tests, list the tests, read the package"  # where they are open to all
+        may += ", connect by name, share zeros, leave a file, fill the disk"
+        assert set(done) <= set(may.split(", "))
     finally:
         submission.close()
+    assert not Path("/var/tmp/left").exists()
     assert "nobody" in sandbox.note("nobody")
 
 
+def held_by(kind, folder, python=sandbox.PYTHON):
+    """The environment of a grading whose sandbox is of this kind; a file in `folder` sees to it."""
+    changes = f"from grading.grader import sandbox\nsandbox.kind, sandbox.PYTHON = lambda: {kind!r}, {python!r}\n"
+    (folder / "sitecustomize.py").write_text(changes)
+    return QUIET | {"PYTHONPATH": f"{folder}:{GRADING.parent}"}
+
+
 def test_without_anything_to_hold_a_submission_grading_is_refused_unless_asked_for(tmp_path):
-    (tmp_path / "sitecustomize.py").write_text("from grading.grader import sandbox\nsandbox.kind = lambda: 'none'\n")
-    environment = QUIET | {"PYTHONPATH": f"{tmp_path}:{GRADING.parent}"}
+    environment = held_by("none", tmp_path)
     run = [*GRADE, f"--submission={DENSE}", "-k", "samples"]
     refused = subprocess.run(run, capture_output=True, text=True, env=environment)
     assert refused.returncode == 4 and "--no-sandbox" in refused.stderr
@@ -452,9 +499,7 @@ def test_without_anything_to_hold_a_submission_grading_is_refused_unless_asked_f
 
 
 def test_a_call_that_eats_memory_is_ended_and_named(tmp_path):
-    (tmp_path / "adapters.py").write_text(
-        "def hoard():\n    kept = []\n    while True:\n        kept.append(bytes([1]) * 2**22)\n"
-    )
+    (tmp_path / "adapters.py").write_text("def hoard(kept=[]):\n  while True: kept.append(bytes([1]) * 2**22)\n")
     submission = Submission(tmp_path, Limits(memory=2**28, call_seconds=60))
     for said in ("used more than 256 MiB of memory", "it was not called again"):
         with pytest.raises(Failure, match=said):
@@ -472,23 +517,22 @@ def test_forged_messages_are_refused_and_texts_made_writable():
         b'{"array": ["object", [2]]}',
         b'{"array": ["float64", [-1]]}',
         b'{"array": ["float64", [1e300]]}',
-        b'{"text": -1}',
+        b'{"array": ["float64", [33554432]]}',
+        b'{"text": "x"}',
         b"[" * 100_000,
     ):
         with pytest.raises(wire.BadMessage):
-            wire.decode(io.BytesIO(len(text).to_bytes(4, "big") + text).read)
-    with pytest.raises(wire.BadMessage):
-        wire.decode(io.BytesIO(b"\xff\xff\xff\xff").read)
-    many = b'[{"array": ["float64", [33554432]]}, {"array": ["float64", [33554432]]}]'
-    with pytest.raises(wire.BadMessage):
-        wire.decode(lambda n: (len(many).to_bytes(4, "big"), many)[n > 4] if n in (4, len(many)) else bytes(n))
+            wire.decode(io.BytesIO(len(text).to_bytes(4, "big") + bytes(4) + text).read)
+    for lengths in (b"\xff\xff\xff\xff\0\0\0\0", b"\0\0\0\0\xff\xff\xff\xff"):
+        with pytest.raises(wire.BadMessage):
+            wire.decode(io.BytesIO(lengths).read)
 
 
 def test_odd_answers_are_lost_before_they_cost_memory():
     for odd in (np.broadcast_to(np.uint8(0), 2**40), 10**400, "x", {"a": 1}, [[1], [1, 2]], None, wire.Bad("is odd")):
         with pytest.raises(Lost):
             as_array("f", odd, (2, 3))
-    submission = Changed(DENSE, ())
+    submission = Changed()
     submission.call = lambda name, **_: np.arange(2)
     assert {share for share, _ in judged(submission).values()} == {0}
 
@@ -563,10 +607,10 @@ for handle in range(3, 64):
 
 def leftovers(folder):
     """What a grading with its temporary files in `folder` might leave behind: processes, segments, mounts, files."""
-    commands = [read(p) for p in Path("/proc").glob("[0-9]*/cmdline")]
+    told = {p.name: read(p / "cmdline") + read(p / "mountinfo") for p in Path("/proc").glob("[0-9]*")}
     files = [*folder.glob("grad*"), *Path("/dev/shm").glob("held*")]
     return {
-        "processes": sorted(c for c in commands if c.startswith("bwrap") and f"{folder}/" in c),
+        "processes": sorted(name for name, text in told.items() if f"{folder}/" in text),
         "segments": [line for line in read(Path("/proc/sysvipc/shm")).splitlines() if " 4242 " in line],
         "mounts": read(Path("/proc/mounts")),
         "files": sorted(path.name for path in files),
@@ -616,9 +660,7 @@ def rows(table):
 @needs_bwrap
 @pytest.mark.slow
 def test_a_hostile_class_harms_nobody_and_leaves_nothing(tmp_path):
-    canary = tmp_path / "outside" / "canary"
-    canary.parent.mkdir()
-    canary.write_text("the canary sings")
+    canary = a_canary(tmp_path)
     (tmp_path / "class").mkdir()
     a_class(tmp_path / "class", canary)
     (tmp_path / "tmp").mkdir()
@@ -634,7 +676,8 @@ def test_a_hostile_class_harms_nobody_and_leaves_nothing(tmp_path):
     assert graded["13 broken"]["status"] == "grader failed" and "zip" in graded["13 broken"]["notes"]
     assert "04 caf\\xe9\\x1b\\x0a" in graded and "'=05 formula" in graded
     details = b"".join(path.read_bytes() for path in (tmp_path / "grades").iterdir())
-    assert b"canary sings" not in details and b"\x1b" not in details
+    assert b"canary sings" not in details and b"\x1b" not in details and canary.stat().st_atime == 0
+    assert {"98 honest.txt", "98 honest.json"} <= {path.name for path in (tmp_path / "grades").iterdir()}
     processors = len(os.sched_getaffinity(0))
     assert any(
         f"=1 of {share or 1} processors".encode() in details for share in (processors // 2, (processors + 1) // 2)
@@ -668,6 +711,14 @@ def test_a_class_is_graded_from_where_it_stopped_and_again_by_name(tmp_path):
     assert "bob" in grade_all(students, table).stdout and rows(table)["bob"]["status"] == "graded"
 
 
+def test_a_class_is_graded_without_bubblewrap(tmp_path, for_all):
+    (tmp_path / "class" / "ada").mkdir(parents=True)
+    (tmp_path / "class" / "ada" / "adapters.py").write_text("def report(): return 'word ' * 300")
+    environment = held_by("nobody", tmp_path, for_all) | {"TMPDIR": str(Path(for_all).parent)}
+    process = grade_all(tmp_path / "class", tmp_path / "grades.csv", "-k", "report", **environment)
+    assert rows(tmp_path / "grades.csv")["ada"]["report/6"] == "1.0", process
+
+
 def test_grade_all_explains_itself_where_no_submissions_are_named(tmp_path):
     for named in ("", tmp_path / "nowhere"):
         process = grade_all(named, tmp_path / "grades.csv")
@@ -688,25 +739,44 @@ def test_zips_cannot_write_elsewhere_and_are_bounded(tmp_path, monkeypatch):
         archives.extracted(tmp_path / "b.zip", tmp_path / "b")
 
 
-@needs_bwrap
-def test_a_killed_grader_leaves_valid_results_and_no_process(tmp_path):
-    folder = with_changes(tmp_path / "submission", "import time\ndef train(**_): time.sleep(4243)\n")
+FOREVER = """
+import os, time
+def sample(**_):
+    if os.fork():
+        time.sleep(4243)
+    os.setsid()
+    if os.fork() == 0:
+        time.sleep(4243)
+    os._exit(0)
+"""
+
+
+@pytest.mark.parametrize("kind", ["bwrap", "nobody"])
+def test_a_killed_grader_leaves_valid_results_and_no_process(kind, tmp_path, request):
+    if kind == "bwrap" != sandbox.kind():
+        pytest.skip("needs bubblewrap")
+    (tmp_path / "adapters.py").write_text(FOREVER)
+    python = request.getfixturevalue("for_all") if kind == "nobody" else sandbox.PYTHON
     results = tmp_path / "results.json"
-    run = [*GRADE, f"--submission={folder}", f"--results-json={results}"]
-    process = subprocess.Popen(run, stdout=subprocess.DEVNULL, env=QUIET | {"TMPDIR": str(tmp_path)})
-    while not results.exists() or json.loads(results.read_text())["score"] < 30:
-        assert process.poll() is None
-        time.sleep(0.05)
-    assert leftovers(tmp_path)["processes"]
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    run = [*GRADE, f"--submission={tmp_path}", f"--results-json={results}", "-k", "samples"]
+    with tempfile.TemporaryDirectory(dir=Path(python).parent if kind == "nobody" else None) as room:
+        os.chmod(room, 0o755)
+        environment = held_by(kind, tmp_path, python) | {"TMPDIR": room}
+        process = subprocess.Popen(run, stdout=subprocess.DEVNULL, env=environment)
+        until(lambda: len(leftovers(Path(room))["processes"]) > 2)  # the child of a child, too
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        until(lambda: not leftovers(Path(room))["processes"])
     content = json.loads(results.read_text())
-    assert len(content["tests"]) == len(ITEMS) and content["extra_data"]["status"] == "grader failed"
-    for _ in range(100):
-        if not leftovers(tmp_path)["processes"]:
+    assert len(content["tests"]) == 3 and content["extra_data"]["status"] == "grader failed"
+
+
+def until(true):
+    for _ in range(200):
+        if true():
             return
         time.sleep(0.05)
-    raise AssertionError(leftovers(tmp_path)["processes"])
+    raise AssertionError
 
 
 def test_no_link_leads_to_the_work_of_another(tmp_path):
@@ -777,6 +847,23 @@ def test_the_students_kit_and_the_grader_do_not_drift_apart(dense, tmp_path):
 
 
 # Small facts.
+
+
+def test_every_command_of_the_readme_is_a_target():
+    for line in (GRADING / "README.md").read_text(encoding="utf-8").splitlines():
+        if line.startswith("    make "):
+            command = shlex.split(line, comments=True)
+            run = [*command, "-n", "-o", ".venv/.ready", f"--directory={GRADING.parents[1]}"]
+            printed = subprocess.run(run, check=True, capture_output=True, text=True).stdout
+            assert all(word.split("=")[-1] in printed for word in command[2:]) and "tests/grading" in printed
+
+
+def test_where_all_tests_are_collected_the_graded_items_are_those_of_this_package():
+    run = [sys.executable, "-m", "pytest", "tests", "--collect-only", f"--ignore-glob={GRADING.parent}/test_*.py"]
+    collected = subprocess.run(
+        run, cwd=GRADING.parents[1], check=True, capture_output=True, text=True, env=QUIET
+    ).stdout
+    assert collected.count("test_items.py::test_item[") == len(ITEMS)
 
 
 def test_the_readme_says_what_holds():

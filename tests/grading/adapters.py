@@ -146,7 +146,7 @@ def train(
 
     Args:
       estimator: "nce", or "second" for the one that `second_estimator` names.
-      images: [N, H, W], mean subtracted.
+      images: [N, H, W], mean subtracted, of any contrast; neighbours may resemble each other or be opposite.
       connectivity: 4 or 8 neighbours.
       seed: decides all that is drawn.
 

@@ -68,11 +68,11 @@ class Grading:
         self.submission.close()
         self.rubric.printed = self.submission.output
         self.rubric.notes = [note for note in (*self.submission.notes, sandbox.note(sandbox.kind())) if note]
-        self.save()
+        self.save(0o644)
 
-    def save(self):
+    def save(self, mode=0o600):
         if self.results:
-            self.rubric.write(self.results)
+            self.rubric.write(self.results, mode)
 
 
 _grading = pytest.StashKey[Grading | None]()

@@ -9,6 +9,7 @@ results.json are kept in a folder beside the CSV file, `grades/` for `grades.csv
 import argparse
 import csv
 import ctypes
+import functools
 import json
 import os
 import signal
@@ -29,8 +30,10 @@ GRADING = Path(__file__).resolve().parent
 TOTAL = f"total/{sum(PARTS.values()) - PARTS[BONUS]}"
 COLUMNS = ["submission", TOTAL, *(f"{part}/{points}" for part, points in PARTS.items())]
 COLUMNS += ["seed", "seconds", "status", "notes", "teacher"]  # the last is the teacher's own, and kept
-SECONDS = 420  # no grading takes as long; one that does is ended
+SECONDS = 800  # no grading takes as long; one that does is ended
+ONE = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "PYTEST_DISABLE_PLUGIN_AUTOLOAD")
 RUNNING = set()
+say = functools.partial(print, flush=True)
 
 
 def main():
@@ -51,6 +54,7 @@ def main():
     details.mkdir(parents=True, exist_ok=True)
     graded, marks = resume(options.csv, [for_a_cell(name) for name in options.regrade])
     with tempfile.TemporaryDirectory(prefix="grade-all-") as scratch:
+        os.chmod(scratch, 0o711)  # `nobody` must get to its room
         found = archives.submissions(Path(options.submissions), Path(scratch), say)
         todo = [(name, path) for name, path in found if for_a_cell(name) not in graded]
         jobs = max(1, options.jobs)
@@ -74,10 +78,6 @@ def keep_to_a_share(job, jobs):
     with suppress(AttributeError):  # not on Linux
         processors = sorted(os.sched_getaffinity(0))
         os.sched_setaffinity(0, processors[job::jobs] or processors)
-
-
-def say(line):
-    print(line, flush=True)
 
 
 def resume(path, again):
@@ -112,6 +112,7 @@ def grade(name, source, details, scratch, for_pytest):
         results, rubric = ((details / (for_a_file(name) + end)).resolve() for end in (".json", ".txt"))
         results.unlink(missing_ok=True)
         with tempfile.TemporaryDirectory(dir=scratch) as room:
+            os.chmod(room, 0o711)
             folder = archives.located(source, Path(room))
             text = run(folder, name, results, room, for_pytest)
         lines = [line for line in text.splitlines(keepends=True) if not line.startswith("NOTE for the teacher")]
@@ -125,11 +126,11 @@ def run(folder, name, results, room, for_pytest):
     """What pytest printed; results.json tells how far it came."""
     command = [sys.executable, "-m", "pytest", str(GRADING), "-p", "no:cacheprovider", f"--submission={folder}"]
     command += [f"--name={name}", f"--results-json={results}", *for_pytest]
-    with (Path(room) / "printed").open("w+b") as printed:
+    with tempfile.TemporaryFile() as printed:
         process = subprocess.Popen(
             command,
             cwd=GRADING.parents[1],  # never a submission's folder, whose modules would then be imported
-            env=os.environ | {"TMPDIR": str(room), "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
+            env=os.environ | dict.fromkeys(ONE, "1") | {"TMPDIR": str(room)},
             stdin=subprocess.DEVNULL,
             stdout=printed,
             stderr=subprocess.STDOUT,

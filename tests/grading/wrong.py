@@ -4,11 +4,20 @@
 the sentence that it must be told.
 """
 
+from types import SimpleNamespace
+
 import numpy as np
 import solution as right
 
+ERRORS = {}
+ALL = set(vars(right))
+LOG_2PI = np.log(2 * np.pi)
+FITS, LEARNED = "training_on_lattice training_on_digits training", "learned_on_lattice learned_on_digits"
+SECOND = "second_training_positive_definite second_training_on_digits"
+softplus = right.softplus
 
-class Wrong:
+
+def wrong(error, lost, told, reached=(), **changed):
     """One error.
 
     Args:
@@ -17,51 +26,66 @@ class Wrong:
       reached: the functions of adapters.py whose answers it changes, where the error is in a helper of theirs.
       changed: what stands in the place of the dense solution's function of that name; with `reached`, everywhere.
     """
-
-    def __init__(self, lost, told, reached=(), **changed):
-        self.lost, self.told, self.changed = set(lost.split()), told, changed
-        self.reached, self.everywhere = reached or changed, bool(reached)
-
-
-def functions(error):
-    """{name: function} of an adapters.py with this error; a helper of the module `solution` is changed there, too."""
-    wrong = ERRORS[error]
-    if wrong.everywhere:
-        vars(right).update(wrong.changed)
-    return wrong.changed
+    changed = {name: new.of(getattr(right, name)) if isinstance(new, Of) else new for name, new in changed.items()}
+    ERRORS[error] = SimpleNamespace(
+        lost=set(lost.split()), told=told, reached=reached or changed, everywhere=bool(reached), changed=changed
+    )
 
 
-def given(name, **changes):
-    """The right function, but with changed arguments."""
-    function = getattr(right, name)
-    return lambda **named: function(**named | {key: change(named[key]) for key, change in changes.items()})
+class Of:
+    """What is made of the right function."""
+
+    def __init__(self, of):
+        self.of = of
 
 
-def after(name, change):
+def given(**changes):
+    """The right function, but with changed arguments: each has a new value, or is a function of the right one."""
+
+    def of(function):
+        def changed(**named):
+            new = {name: change(named[name]) if callable(change) else change for name, change in changes.items()}
+            return function(**named | new)
+
+        return changed
+
+    return Of(of)
+
+
+def after(change):
     """The right function, but with a changed result."""
-    function = getattr(right, name)
 
-    def changed(**named):
-        result = function(**named)
-        return change(*result) if isinstance(result, tuple) else change(result)
+    def of(function):
+        def changed(**named):
+            result = function(**named)
+            return change(*result) if isinstance(result, tuple) else change(result)
 
-    return changed
+        return changed
+
+    return Of(of)
 
 
-def preprocess(noisy):
-    """`preprocess` with noisy(8-bit images, generator) for the scaled images with their noise."""
+# Data.
 
-    def of_both_splits(train, test, seed):
+
+def noisy(make):
+    """`preprocess` with make(8-bit images, generator) for the scaled images with their noise."""
+
+    def preprocess(train, test, seed):
         random = np.random.default_rng(seed)
-        train, test = (noisy(images, random) for images in (train, test))
+        train, test = (make(images, random) for images in (train, test))
         mean = train.mean(axis=0)
         return train - mean, test - mean, mean
 
-    return of_both_splits
+    return preprocess
 
 
 def noise(images, random, deviation=0.1):
     return random.normal(0, deviation, images.shape)
+
+
+def uniform(images, random):
+    return random.uniform(-(0.03**0.5), 0.03**0.5, images.shape)
 
 
 def as_seeded(random):
@@ -69,42 +93,24 @@ def as_seeded(random):
     return np.random.default_rng(random.bit_generator.seed_seq)
 
 
-def log_density(of_squares_pixels_and_variance):
-    """`noise_log_density` from Σ x²/variance [N], D and the variances."""
-    return lambda images, variance: of_squares_pixels_and_variance(
-        (images**2 / variance).sum(axis=(1, 2)), variance.size, variance
-    )
+def data(error, lost, told, make):
+    wrong(error, lost, told, preprocess=make if isinstance(make, Of) else noisy(make))
 
 
-def loss(of_log_ratios):
-    """`nce_loss` from the two sets of log-ratios and log ν."""
+data("pixels not scaled", "scale", "must be 1 after", lambda x, r: x + noise(x, r))
+data("divided by 256", "scale", "divide by 255", lambda x, r: x / 256 + noise(x, r))
+data("noise before scaling", "noise_variance", "before the division", lambda x, r: (x + noise(x, r)) / 255)
+data("variance for deviation", "noise_variance", "a standard deviation", lambda x, r: x / 255 + noise(x, r, 0.01))
+data("uniform noise", "noise_variance", "must be normal", lambda x, r: x / 255 + uniform(x, r))
+data("cut off at 0 and 1", "noise_variance", "cut off at", lambda x, r: np.clip(x / 255 + noise(x, r), 0, 1))
+data("noise repeated", "noise_independence", "each split", lambda x, r: x / 255 + noise(x, as_seeded(r)))
+data("seed ignored", "noise_independence", "`seed` is ignored", given(seed=0))
+not_subtracted = after(lambda train, test, mean: (train + mean, test + mean, mean))
+data("mean not subtracted", "train_mean test_mean", "must be zero at every pixel", not_subtracted)
+data("mean of each split", "test_mean", "one μ", after(lambda train, test, mean: (train, test - test.mean(0), mean)))
+data("mean not returned", "train_mean", "returned no mean", after(lambda train, test, mean: (train, test)))
 
-    def nce_loss(diagonal, couplings, log_partition, data, noise, data_log_noise, noise_log_noise, noise_ratio):
-        sets = (data, data_log_noise), (noise, noise_log_noise)
-        ratios = [right.log_ratio(diagonal, couplings, log_partition, *of) for of in sets]
-        return of_log_ratios(*ratios, np.log(noise_ratio))
-
-    return nce_loss
-
-
-def with_nu_twice(name):
-    """½xᵀΛx + c + log ν in the place of ½xᵀΛx + c."""
-    return lambda log_partition, noise_ratio, **named: getattr(right, name)(
-        log_partition=log_partition + np.log(noise_ratio), noise_ratio=noise_ratio, **named
-    )
-
-
-def conditional_nce(loss):
-    """`second_loss` from f(x') − f(x) with f = −½xᵀΛx."""
-    form = right.quadratic_form
-    return lambda diagonal, couplings, images, perturbed: loss(
-        0.5 * (form(diagonal, couplings, images) - form(diagonal, couplings, perturbed))
-    ).mean()
-
-
-def trace_over_pixels(diagonal, couplings, images, perturbed):
-    trace = np.trace(right.precision_matrix(diagonal, couplings, *images.shape[1:]))
-    return right.second_loss(diagonal, couplings, images, perturbed) + trace - trace / images[0].size
+# Model.
 
 
 def rolled_matrix(diagonal, couplings, height, width):
@@ -123,24 +129,66 @@ def of_matrix(compute):
     return lambda **named: compute(right.precision_matrix(**named))
 
 
-def with_pixels(change):
-    """`log_partition` from the right one and D."""
-    return lambda **named: change(right.log_partition(**named), named["height"] * named["width"])
+def half_the_edges(diagonal, couplings, images, form=right.quadratic_form):
+    return form(diagonal, couplings / 2, images)
 
 
-def samples_by(factor):
-    """`sample` with x' = μ + Aε and A = factor(Λ)."""
+swapped = given(couplings=lambda c: c[[1, 0, *range(2, len(c))]])
+of_both = {"precision_matrix", "quadratic_form"}
+wrong("directions swapped", "matrix_shared", "Right and down", precision_matrix=swapped)
+down_first = [(1, 0), (0, 1), *right.NEIGHBOURS[2:]]
+wrong("directions swapped everywhere", "matrix_shared", "Right and down", ALL, NEIGHBOURS=down_first)
+wrong("edges across the border", "matrix_shared", "border across", of_both, precision_matrix=rolled_matrix)
+wrong("edges counted once", "quadratic_form_shared", "An edge counts twice", quadratic_form=half_the_edges)
+lost = f"quadratic_form_shared training_on_digits {LEARNED}"
+wrong("edges counted once everywhere", lost, "An edge counts twice", ALL, quadratic_form=half_the_edges)
+for shortcut, said, definite in (
+    ("determinant", "a determinant's sign", lambda matrix: np.linalg.slogdet(matrix)[0] > 0),
+    ("dominance", "need not be", lambda matrix: (2 * np.diag(matrix) > np.abs(matrix).sum(axis=1)).all()),
+):
+    error = f"positive definite by {shortcut}"
+    wrong(error, "positive_definite", said, is_positive_definite=of_matrix(definite))
 
-    def sample(diagonal, couplings, mean, epsilon):
-        root = factor(right.precision_matrix(diagonal, couplings, *mean.shape))
-        return mean + (epsilon.reshape(len(epsilon), -1) @ root.T).reshape(epsilon.shape)
-
-    return sample
+# NCE.
 
 
-def square_root(matrix):
-    values, vectors = np.linalg.eigh(matrix)
-    return (vectors * np.sqrt(values)) @ vectors.T
+def density(error, lost, told, of_squares_pixels_and_variance):
+    """`noise_log_density` from Σ x²/variance [N], D and the variances."""
+
+    def noise_log_density(images, variance):
+        return -0.5 * of_squares_pixels_and_variance((images**2 / variance).sum(axis=(1, 2)), variance.size, variance)
+
+    wrong(error, lost, told, noise_log_density=noise_log_density)
+
+
+def loss(of_log_ratios):
+    """`nce_loss` from the two sets of log-ratios, ν and log ν."""
+
+    def nce_loss(diagonal, couplings, log_partition, data, noise, data_log_noise, noise_log_noise, noise_ratio):
+        sets = (data, data_log_noise), (noise, noise_log_noise)
+        ratios = [right.log_ratio(diagonal, couplings, log_partition, *of) for of in sets]
+        return of_log_ratios(*ratios, noise_ratio, np.log(noise_ratio))
+
+    return nce_loss
+
+
+def with_both(name):
+    """½ missing in log p_θ, in the loss or in its gradient."""
+    twice = given(diagonal=lambda d: 2 * d, couplings=lambda c: 2 * c).of(getattr(right, name))
+    if name == "nce_loss":
+        return twice
+    return lambda **named: [part * factor for part, factor in zip(twice(**named), (2, 2, 1), strict=True)]
+
+
+def nu_twice(function):
+    """½xᵀΛx + c + log ν in the place of ½xᵀΛx + c."""
+    return lambda log_partition, noise_ratio, **named: function(
+        log_partition=log_partition + np.log(noise_ratio), noise_ratio=noise_ratio, **named
+    )
+
+
+def nu_from_numbers(**named):
+    return right.nce_loss(**named | {"noise_ratio": len(named["noise"]) / len(named["data"])})
 
 
 def train_against_fixed_noise(estimator, images, connectivity, seed):
@@ -167,6 +215,73 @@ def train_against_fixed_noise(estimator, images, connectivity, seed):
     return weights[0], weights[1:-1], weights[-1]
 
 
+density("log p_n with log 2π once", "noise_density", "not once", lambda s, D, v: s + LOG_2PI + np.log(v).sum())
+density("log p_n without 2π", "noise_density", "½ D log 2π is missing", lambda s, D, v: s + np.log(v).sum())
+underflows = "noise_density_large", "product of the variances"
+density("determinant underflows", *underflows, lambda s, D, v: s + D * LOG_2PI + np.log(np.prod(v)))
+negative_loss, negative_gradient = after(np.negative), after(lambda *parts: [-part for part in parts])
+wrong("sign of J", "loss", "J is maximised", nce_loss=negative_loss)
+wrong("sign of the gradient", "gradient", "wrong sign for a loss", nce_gradient=negative_gradient)
+both = {"nce_loss": negative_loss, "nce_gradient": negative_gradient}
+wrong("sign of J and of its gradient", "loss", "J is maximised", **both)
+both = {name: with_both(name) for name in both}
+wrong("½ missing in log p_θ", "loss", "½ is missing: log p_θ", **both)
+turned = loss(lambda x, y, nu, log_nu: softplus(log_nu + x).mean() + nu * softplus(-y - log_nu).mean())
+wrong("sign of the log-ratio", "loss", "log-ratio's sign", nce_loss=turned)
+sums = loss(lambda x, y, nu, log_nu: softplus(log_nu - x).sum() + nu * softplus(y - log_nu).sum())
+wrong("sums for means", "loss", "sum over the images", nce_loss=sums)
+wrong("c ignored", "loss", "c, the free constant, is not in", nce_loss=given(log_partition=0.0))
+wrong("sign of c", "loss", "c enters with the wrong", nce_loss=given(log_partition=np.negative))
+constant = after(lambda by_diagonal, by_couplings, by_c: (by_diagonal, by_couplings, 0.0))
+wrong("c not learned", "gradient", "log Z: it is 0", nce_gradient=constant)
+both = {name: given(noise_ratio=1.0) for name in both}
+wrong("ν dropped", "loss_noise_ratio", "ν is left out", **both)
+wrong("ν from the numbers of images", "loss", "taken to be M/N", nce_loss=nu_from_numbers)
+both = {name: Of(nu_twice) for name in both}
+wrong("ν twice", "loss_noise_ratio", "ν is applied twice", **both)
+wrong("exp overflows", "loss_stable", "exp overflows", {"nce_loss"}, softplus=lambda t: np.log(1 + np.exp(t)))
+cut_off = {"softplus": lambda t: np.log(1 + np.exp(np.clip(t, -50, 50)))}
+wrong("cut-off", "loss_stable", "a cut-off", {"nce_loss"}, **cut_off)
+lost, told = "training_on_digits learned_on_digits", "how well the classifier tells"
+wrong("noise that stays", lost, told, train=train_against_fixed_noise)
+lost, told = f"{FITS} {LEARNED} {SECOND}", "couplings, returned None"
+wrong("couplings missing", lost, told, train=lambda images, **_: (1 / images.var(), None, 0.0))
+
+# log Z.
+
+
+def log_z(error, told, change):
+    """`log_partition` from the right one and D."""
+
+    def log_partition(**named):
+        return change(right.log_partition(**named), named["height"] * named["width"])
+
+    wrong(error, "exact_shared", told, log_partition=log_partition)
+
+
+log_z("log Z as ½ log(2π·det Σ)", "D times, not once", lambda log_z, D: log_z - 0.5 * (D - 1) * LOG_2PI)
+log_z("sign of log det Σ", "the other way round", lambda log_z, D: D * LOG_2PI - log_z)
+signless = of_matrix(lambda matrix: 0.5 * (len(matrix) * LOG_2PI - np.linalg.slogdet(matrix)[1]))
+wrong("sign of the determinant ignored", "refused", "An indefinite Λ has no log Z", log_partition=signless)
+
+# The second estimator.
+
+
+def conditional(error, lost, told, loss):
+    """`second_loss` from f(x') − f(x) with f = −½xᵀΛx."""
+
+    def second_loss(diagonal, couplings, images, perturbed):
+        forms = [right.quadratic_form(diagonal, couplings, x) for x in (images, perturbed)]
+        return loss(0.5 * (forms[0] - forms[1])).mean()
+
+    wrong(error, lost, told, second_estimator=lambda: "conditional_nce", second_loss=second_loss)
+
+
+def trace_over_pixels(diagonal, couplings, images, perturbed):
+    trace = np.trace(right.precision_matrix(diagonal, couplings, *images.shape[1:]))
+    return right.second_loss(diagonal, couplings, images, perturbed) + trace - trace / images[0].size
+
+
 def train_by_plain_score_matching(estimator, images, connectivity, seed):
     """In closed form, and nobody looks whether Λ is positive definite."""
     if estimator == "nce":
@@ -180,207 +295,31 @@ def train_by_plain_score_matching(estimator, images, connectivity, seed):
     return theta[0], theta[1:], None
 
 
-LOG_2PI = np.log(2 * np.pi)
-ALL = set(vars(right))
-FITS, LEARNED = "training_on_lattice training_on_digits training", "learned_on_lattice learned_on_digits"
-SECOND = "second_training_positive_definite second_training_on_digits"
-softplus = right.softplus
+conditional("conditional NCE overflows", "loss_large", "exp overflows", lambda gain: np.log(1 + np.exp(gain)))
+perturbed = "conditional NCE prefers the perturbed"
+conditional(perturbed, "loss_shared", "prefers the perturbed", lambda gain: softplus(-gain))
+wrong("trace divided by D", "loss_shared", "divided by D", second_loss=trace_over_pixels)
+wrong("indefinite fit", SECOND, "negative eigenvalues", train=train_by_plain_score_matching)
+
+# Samples.
 
 
-ERRORS = {
-    # Data.
-    "pixels not scaled": Wrong("scale", "must be 1 after", preprocess=preprocess(lambda x, r: x + noise(x, r))),
-    "divided by 256": Wrong("scale", "divide by 255", preprocess=preprocess(lambda x, r: x / 256 + noise(x, r))),
-    "noise before scaling": Wrong(
-        "noise_variance", "before the division", preprocess=preprocess(lambda x, r: (x + noise(x, r)) / 255)
-    ),
-    "variance for deviation": Wrong(
-        "noise_variance", "a variance or a standard", preprocess=preprocess(lambda x, r: x / 255 + noise(x, r, 0.01))
-    ),
-    "uniform noise": Wrong(
-        "noise_variance",
-        "must be normal",
-        preprocess=preprocess(lambda x, r: x / 255 + r.uniform(-(0.03**0.5), 0.03**0.5, x.shape)),
-    ),
-    "cut off at 0 and 1": Wrong(
-        "noise_variance", "cut off at", preprocess=preprocess(lambda x, r: np.clip(x / 255 + noise(x, r), 0, 1))
-    ),
-    "noise repeated": Wrong(
-        "noise_independence", "each split", preprocess=preprocess(lambda x, r: x / 255 + noise(x, as_seeded(r)))
-    ),
-    "seed ignored": Wrong(
-        "noise_independence", "`seed` is ignored", preprocess=given("preprocess", seed=lambda seed: 0)
-    ),
-    "mean not subtracted": Wrong(
-        "train_mean test_mean",
-        "must be zero at every pixel",
-        preprocess=after("preprocess", lambda train, test, mean: (train + mean, test + mean, mean)),
-    ),
-    "mean of each split": Wrong(
-        "test_mean",
-        "one μ",
-        preprocess=after("preprocess", lambda train, test, mean: (train, test - test.mean(0), mean)),
-    ),
-    "mean not returned": Wrong(
-        "train_mean", "returned no mean", preprocess=after("preprocess", lambda train, test, mean: (train, test))
-    ),
-    # Model.
-    "directions swapped": Wrong(
-        "matrix_shared",
-        "Right and down",
-        precision_matrix=given("precision_matrix", couplings=lambda c: c[[1, 0, *range(2, len(c))]]),
-    ),
-    "directions swapped everywhere": Wrong(
-        "matrix_shared", "Right and down", ALL, NEIGHBOURS=[(1, 0), (0, 1), *right.NEIGHBOURS[2:]]
-    ),
-    "edges across the border": Wrong(
-        "matrix_shared", "border across", {"precision_matrix", "quadratic_form"}, precision_matrix=rolled_matrix
-    ),
-    "edges counted once": Wrong(
-        "quadratic_form_shared",
-        "An edge counts twice",
-        quadratic_form=given("quadratic_form", couplings=lambda c: c / 2),
-    ),
-    "edges counted once everywhere": Wrong(
-        f"quadratic_form_shared training_on_digits {LEARNED}",
-        "An edge counts twice",
-        ALL,
-        quadratic_form=lambda diagonal, couplings, images, form=right.quadratic_form: form(
-            diagonal, couplings / 2, images
-        ),
-    ),
-    "positive definite by determinant": Wrong(
-        "positive_definite",
-        "a determinant's sign",
-        is_positive_definite=of_matrix(lambda matrix: np.linalg.slogdet(matrix)[0] > 0),
-    ),
-    "positive definite by dominance": Wrong(
-        "positive_definite",
-        "need not be diagonally dominant",
-        is_positive_definite=of_matrix(lambda matrix: (2 * np.diag(matrix) > np.abs(matrix).sum(axis=1)).all()),
-    ),
-    # NCE.
-    "log p_n with log 2π once": Wrong(
-        "noise_density",
-        "D times, not once",
-        noise_log_density=log_density(lambda squares, D, variance: -0.5 * (squares + LOG_2PI + np.log(variance).sum())),
-    ),
-    "log p_n without 2π": Wrong(
-        "noise_density",
-        "½ D log 2π is missing",
-        noise_log_density=log_density(lambda squares, D, variance: -0.5 * (squares + np.log(variance).sum())),
-    ),
-    "determinant underflows": Wrong(
-        "noise_density_large",
-        "product of the variances",
-        noise_log_density=log_density(
-            lambda squares, D, variance: -0.5 * (squares + D * LOG_2PI + np.log(np.prod(variance)))
-        ),
-    ),
-    "sign of J": Wrong("loss", "J is maximised", nce_loss=after("nce_loss", np.negative)),
-    "sign of the gradient": Wrong(
-        "gradient",
-        "wrong sign for a loss",
-        nce_gradient=after("nce_gradient", lambda *parts: [-part for part in parts]),
-    ),
-    "sign of J and of its gradient": Wrong(
-        "loss",
-        "J is maximised",
-        nce_loss=after("nce_loss", np.negative),
-        nce_gradient=after("nce_gradient", lambda *parts: [-part for part in parts]),
-    ),
-    "½ missing in log p_θ": Wrong(
-        "loss",
-        "½ is missing: log p_θ",
-        nce_loss=given("nce_loss", diagonal=lambda d: 2 * d, couplings=lambda c: 2 * c),
-        nce_gradient=lambda **named: [
-            2 * part if k < 2 else part
-            for k, part in enumerate(
-                given("nce_gradient", diagonal=lambda d: 2 * d, couplings=lambda c: 2 * c)(**named)
-            )
-        ],
-    ),
-    "sign of the log-ratio": Wrong(
-        "loss",
-        "log-ratio's sign",
-        nce_loss=loss(lambda x, y, log_nu: softplus(log_nu + x).mean() + np.exp(log_nu) * softplus(-y - log_nu).mean()),
-    ),
-    "sums for means": Wrong(
-        "loss",
-        "sum over the images",
-        nce_loss=loss(lambda x, y, log_nu: softplus(log_nu - x).sum() + np.exp(log_nu) * softplus(y - log_nu).sum()),
-    ),
-    "c ignored": Wrong(
-        "loss", "c, the free constant, is not in", nce_loss=given("nce_loss", log_partition=lambda c: 0.0)
-    ),
-    "sign of c": Wrong("loss", "c enters with the wrong", nce_loss=given("nce_loss", log_partition=np.negative)),
-    "c not learned": Wrong(
-        "gradient", "log Z: it is 0", nce_gradient=after("nce_gradient", lambda by_d, by_k, by_c: (by_d, by_k, 0.0))
-    ),
-    "ν dropped": Wrong(
-        "loss_noise_ratio",
-        "ν is left out",
-        nce_loss=given("nce_loss", noise_ratio=lambda nu: 1.0),
-        nce_gradient=given("nce_gradient", noise_ratio=lambda nu: 1.0),
-    ),
-    "ν from the numbers of images": Wrong(
-        "loss",
-        "taken to be M/N",
-        nce_loss=lambda **named: right.nce_loss(**named | {"noise_ratio": len(named["noise"]) / len(named["data"])}),
-    ),
-    "ν twice": Wrong(
-        "loss_noise_ratio",
-        "ν is applied twice",
-        nce_loss=with_nu_twice("nce_loss"),
-        nce_gradient=with_nu_twice("nce_gradient"),
-    ),
-    "exp overflows": Wrong("loss_stable", "exp overflows", {"nce_loss"}, softplus=lambda t: np.log(1 + np.exp(t))),
-    "cut-off": Wrong(
-        "loss_stable", "a cut-off", {"nce_loss"}, softplus=lambda t: np.log(1 + np.exp(np.clip(t, -50, 50)))
-    ),
-    "noise that stays": Wrong(
-        "training_on_digits learned_on_digits", "how well the classifier tells", train=train_against_fixed_noise
-    ),
-    "couplings missing": Wrong(
-        f"{FITS} {LEARNED} {SECOND}",
-        "couplings, returned None",
-        train=lambda images, **_: (1 / images.var(), None, 0.0),
-    ),
-    # log Z.
-    "log Z as ½ log(2π·det Σ)": Wrong(
-        "exact_shared", "D times, not once", log_partition=with_pixels(lambda log_z, D: log_z - 0.5 * (D - 1) * LOG_2PI)
-    ),
-    "sign of log det Σ": Wrong(
-        "exact_shared", "the other way round", log_partition=with_pixels(lambda log_z, D: D * LOG_2PI - log_z)
-    ),
-    "sign of the determinant ignored": Wrong(
-        "refused",
-        "An indefinite Λ has no log Z",
-        log_partition=of_matrix(lambda matrix: 0.5 * (len(matrix) * LOG_2PI - np.linalg.slogdet(matrix)[1])),
-    ),
-    # The second estimator.
-    "conditional NCE overflows": Wrong(
-        "loss_large",
-        "exp overflows",
-        second_estimator=lambda: "conditional_nce",
-        second_loss=conditional_nce(lambda gain: np.log(1 + np.exp(gain))),
-    ),
-    "conditional NCE prefers the perturbed": Wrong(
-        "loss_shared",
-        "prefers the perturbed",
-        second_estimator=lambda: "conditional_nce",
-        second_loss=conditional_nce(lambda gain: softplus(-gain)),
-    ),
-    "trace divided by D": Wrong("loss_shared", "divided by D", second_loss=trace_over_pixels),
-    "indefinite fit": Wrong(SECOND, "negative eigenvalues", train=train_by_plain_score_matching),
-    # Samples.
-    "root not inverted": Wrong("covariance", "the inverse root", sample=samples_by(square_root)),
-    "L⁻¹ε for L⁻ᵀε": Wrong(
-        "covariance symmetric_root",
-        "a sample is L⁻ᵀε; L⁻¹ε has another",
-        sample=samples_by(lambda matrix: np.linalg.inv(np.linalg.cholesky(matrix))),
-    ),
-    "samples without the mean": Wrong(
-        "mean", "must be the mean image", sample=given("sample", mean=lambda mean: 0 * mean)
-    ),
-}
+def root(error, lost, told, factor):
+    """`sample` with x' = μ + Aε and A = factor(Λ)."""
+
+    def sample(diagonal, couplings, mean, epsilon):
+        matrix = factor(right.precision_matrix(diagonal, couplings, *mean.shape))
+        return mean + (epsilon.reshape(len(epsilon), -1) @ matrix.T).reshape(epsilon.shape)
+
+    wrong(error, lost, told, sample=sample)
+
+
+def square_root(matrix):
+    values, vectors = np.linalg.eigh(matrix)
+    return (vectors * np.sqrt(values)) @ vectors.T
+
+
+root("root not inverted", "covariance", "the inverse root", square_root)
+told = "a sample is L⁻ᵀε; L⁻¹ε has another"
+root("L⁻¹ε for L⁻ᵀε", "covariance symmetric_root", told, lambda matrix: np.linalg.inv(np.linalg.cholesky(matrix)))
+wrong("samples without the mean", "mean", "must be the mean image", sample=given(mean=lambda mean: 0 * mean))

@@ -160,11 +160,11 @@ def train_score_matching(images, theta):
     """½E‖M^½Λx‖² − tr(MΛ) solved again and again with M = Λ⁻¹ of the fit before, kept positive definite."""
     flat = images.reshape(len(images), -1)
     moments = flat.T @ flat / len(flat)
-    stencils = [precision_matrix(w[0], w[1:], *images.shape[1:]) for w in np.eye(len(theta))]
-    for _ in range(50):
+    stencils = np.array([precision_matrix(w[0], w[1:], *images.shape[1:]) for w in np.eye(len(theta))])
+    for _ in range(30):
         weight = np.linalg.inv(precision_matrix(theta[0], theta[1:], *images.shape[1:]))
-        left = np.array([[np.sum((a @ weight) * (moments @ b)) for a in stencils] for b in stencils])
-        right = [np.sum(weight * a) for a in stencils]
+        left = np.tensordot(moments @ stencils, stencils @ weight, ([1, 2], [1, 2]))
+        right = np.tensordot(stencils, weight, 2)
         step = 0.5 * (np.linalg.solve(left, right) - theta)
         while not is_positive_definite(theta[0] + step[0], theta[1:] + step[1:], *images.shape[1:]):
             step /= 2

@@ -46,16 +46,12 @@ def located(source, scratch):
 
 def home(folder):
     """The folder that holds adapters.py (or this package's tests/grading/adapters.py), at most some levels down."""
-    if _inherited(folder):
+    if (folder / "adapters.py").exists() or (folder / "tests" / "grading" / "adapters.py").exists():
         return folder
     for path in _within(folder):
         if path.name == "adapters.py":
             return path.parents[2] if path.parts[-3:-1] == ("tests", "grading") else path.parent
     return None
-
-
-def _inherited(folder):
-    return (folder / "adapters.py").exists() or (folder / "tests" / "grading" / "adapters.py").exists()
 
 
 def _within(folder):

@@ -26,7 +26,7 @@ def lattice(diagonal, couplings, height, width):
     yield "An edge counts twice in xᵀΛx, as Λ_ij and as Λ_ji; yours has half its weight.", matrix(couplings / 2)
     yield "An edge counts twice in xᵀΛx, as Λ_ij and as Λ_ji; yours has double its weight.", matrix(2 * couplings)
     yield "Λ must be symmetric: an edge stands above and below the diagonal.", np.triu(right)
-    yield "Λ must be symmetric: an edge stands above and below the diagonal. ", np.tril(right)
+    yield "Λ must be symmetric: an edge stands above and below the diagonal.", np.tril(right)
     wrapped = _wrapped(diagonal, couplings, height, width)
     yield "The image's border is taken for a neighbour of the border across.", wrapped
     yield PIXELS + "the last of a row is no neighbour of the next row's first.", _run_on(right, couplings, width)

@@ -113,14 +113,11 @@ def check(submission, function, value, expected, sentence, errors=(), follow=(),
       follow: (charged function, value) of each value that would follow from it.
     """
     if distance(value, expected) < tolerance:
-        submission.right.add(function)
         return
     for source, alternative in follow:
         if distance(value, alternative) < tolerance:
-            submission.right.add(function)
             submission.remark(f"Right for your own {source}, which is charged in “{submission.failed[source]}” only.")
             return
-    submission.wrong.add(function)
     for said, wrong, share in errors:
         if np.shape(wrong) == np.shape(value) and distance(value, wrong) < tolerance:
             charge(submission, function, said, share)
@@ -172,20 +169,3 @@ def own_matrix(submission, diagonal, couplings, height, width):
             yield ask(submission, "precision_matrix", (height * width,) * 2, **arguments)
         except Lost:
             return
-
-
-def own_matrices(submission, diagonal, couplings, height, width):
-    """(charged function, Λ): the submission's own Λ, and the one that its own quadratic form is of."""
-    for matrix in own_matrix(submission, diagonal, couplings, height, width):
-        yield "precision_matrix", (matrix + matrix.T) / 2
-    if "quadratic_form" not in submission.failed:
-        return
-    units = np.eye(height * width)
-    first, second = np.triu_indices(len(units), 1)
-    images = np.concatenate([units, units[first] + units[second]]).reshape(-1, height, width)
-    values = _own_form(submission, diagonal, couplings, images)
-    if values is None:
-        return
-    matrix = np.diag(values[: len(units)])
-    matrix[first, second] = (values[len(units) :] - values[first] - values[second]) / 2
-    yield "quadratic_form", np.triu(matrix) + np.triu(matrix, 1).T

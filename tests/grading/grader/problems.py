@@ -31,7 +31,7 @@ class Problem:
 
 
 def lattice(submission, connectivity):
-    """4,000 draws of a lattice with weights drawn for it; the gap is the divergence from the truth."""
+    """2,500 draws of a lattice with weights drawn for it; the gap is the divergence from the truth."""
 
     def make():
         random, shape = submission.random(f"lattice {connectivity}"), SHAPES["lattice"]
@@ -41,20 +41,18 @@ def lattice(submission, connectivity):
             couplings += [random.uniform(0.5, 0.8), -random.uniform(0.2, 0.4)] if connectivity == 8 else []
             truth = reference.precision_matrix(random.uniform(4.2, 5), couplings, *shape)
             smallest = np.linalg.eigvalsh(truth)[0]
-        truth = truth * np.exp(random.uniform(-0.7, 0.7))
-        images = reference.draw(truth, 4000, shape, random)
+        images = reference.draw(truth, 2500, shape, random)
 
         def gap(matrix):
             return reference.divergence(truth, matrix)
 
-        best = reference.maximum_likelihood(images, connectivity // 2)
-        return Problem(images, connectivity, gap, gap(np.eye(len(truth)) / images.var()), best)
+        return _problem(images, connectivity, gap, random)
 
     return submission.once(("problem", "lattice", connectivity), make)
 
 
 def digits(submission):
-    """Parts of 1,500 handwritten digits, their contrast drawn; the gap is to maximum likelihood, on 500 others."""
+    """Parts of 1,000 handwritten digits; the gap is to maximum likelihood, on 500 others."""
 
     def make():
         random, (height, width) = submission.random("digits"), SHAPES["digits"]
@@ -62,18 +60,38 @@ def digits(submission):
         with np.load(_SAMPLE, allow_pickle=False) as arrays:
             raw = [
                 random.permutation(arrays[split])[:count, top : top + height, left : left + width]
-                for split, count in (("train", 1500), ("test", 500))
+                for split, count in (("train", 1000), ("test", 500))
             ]
-        contrast = np.exp(random.uniform(-0.5, 0.5))
-        train, test = (contrast * (r / 255 + random.normal(0, 0.1, r.shape)) for r in raw)
+        train, test = (r / 255 + random.normal(0, 0.1, r.shape) for r in raw)
         mean = train.mean(axis=0)
         train, test = train - mean, test - mean
-        best = reference.maximum_likelihood(train, 2)
-        ceiling = reference.mean_log_density(best, test)
+        ceiling = reference.mean_log_density(reference.maximum_likelihood(train, 2), test)
 
         def gap(matrix):
             return ceiling - reference.mean_log_density(matrix, test)
 
-        return Problem(train, 4, gap, gap(np.eye(height * width) / train.var()), best)
+        return _problem(train, 4, gap, random)
 
     return submission.once(("problem", "digits"), make)
+
+
+def _problem(images, connectivity, gap, random):
+    none = gap(np.eye(images[0].size) / images.var())
+    best = reference.maximum_likelihood(images, connectivity // 2)
+    return turned(Problem(images, connectivity, gap, none, best), random, 0)
+
+
+def turned(problem, random, least=1):
+    """The problem in another contrast, and with the signs turned of every second row, column, or both (or of none, if
+    `least` is 0): it is as hard as before, and a Λ that is near the old one is far from the new."""
+    row, column = np.indices(problem.images.shape[1:])
+    by_row, by_column = divmod(random.integers(least, 4), 2)
+    factors = (-1.0) ** (by_row * row + by_column * column) * np.exp(random.uniform(-0.4, 0.4))
+    scale = np.outer(factors, factors)
+    return Problem(
+        factors * problem.images,
+        problem.connectivity,
+        lambda matrix: problem.gap(scale * matrix),
+        problem.none,
+        problem.likeliest / scale,
+    )

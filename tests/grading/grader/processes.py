@@ -2,31 +2,31 @@
 
 import contextlib
 import ctypes
+import select
 import signal
+import subprocess
+import sys
 import time
 
 import psutil
 
 _PR_SET_CHILD_SUBREAPER = 36
-_GONE = psutil.Error, OSError
 
 
 class Tree:
-    """All descendants of this process that are not there yet: made before a submission's process is started.
+    """All processes below the one with this id, which is bwrap's or that of `keep`: a double fork escapes neither."""
 
-    A process whose parent has died becomes our child, not init's, so that none escapes by a double fork.
-    """
-
-    def __init__(self):
-        with contextlib.suppress(AttributeError):  # not on Linux
-            ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-        self._ours = set(psutil.Process().children(recursive=True))
+    def __init__(self, pid):
+        self._pid = pid
 
     def usage(self, enough):
         """(number of processes, memory of all in bytes: more than `enough` only if shared pages count once)."""
         members = self._members()
-        memory = sum(map(_resident, members))
-        return len(members), memory if memory <= enough else sum(map(_proportional, members))
+        resident = [_of(p, lambda p: p.memory_info().rss, 0) for p in members]
+        if sum(resident) <= enough:
+            return len(members), sum(resident)
+        each = zip(members, resident, strict=True)
+        return len(members), sum(_of(p, lambda p: p.memory_full_info().pss, rss) for p, rss in each)
 
     def kill(self):
         """Kills all, again and again until none is left to start another."""
@@ -39,26 +39,32 @@ class Tree:
 
     def signal(self, number):
         for member in self._members():
-            with contextlib.suppress(*_GONE):
-                member.send_signal(number)
+            _of(member, lambda p: p.send_signal(number))
 
     def _members(self):
-        return [p for p in psutil.Process().children(recursive=True) if p not in self._ours and _is_alive(p)]
+        below = _of(self._pid, lambda pid: psutil.Process(pid).children(recursive=True), [])
+        return [p for p in below if _of(p, lambda p: p.status() != psutil.STATUS_ZOMBIE)]
 
 
-def _is_alive(process):
-    with contextlib.suppress(*_GONE):
-        return process.status() != psutil.STATUS_ZOMBIE
-    return False
+def keep(command):
+    """Runs a command until it ends, or the grader has gone and with it our standard input; leaves none of its children.
+
+    A process whose parent has died becomes our child, not init's.
+    """
+    with contextlib.suppress(AttributeError):  # not on Linux
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, close_fds=False)
+    while process.poll() is None and not select.select([sys.stdin], [], [], 0.05)[0]:
+        pass
+    Tree(psutil.Process().pid).kill()
 
 
-def _resident(process):
-    with contextlib.suppress(*_GONE):
-        return process.memory_info().rss
-    return 0
+def _of(process, ask, otherwise=None):
+    """What the process says of itself; it may be gone."""
+    with contextlib.suppress(psutil.Error, OSError):
+        return ask(process)
+    return otherwise
 
 
-def _proportional(process):
-    with contextlib.suppress(*_GONE):
-        return process.memory_full_info().pss
-    return _resident(process)
+if __name__ == "__main__":
+    keep(sys.argv[1:])

@@ -159,12 +159,15 @@ class Rubric:
             ],
         }
 
-    def write(self, path):
-        """Writes results.json whole: a reader finds the last one or this one, never a part."""
+    def write(self, path, mode=0o600):
+        """Writes results.json whole: a reader finds the last one or this one, never a part.
+
+        Until the grading has ended no submission may read it: the seed is there.
+        """
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
         with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
             json.dump(self.gradescope(), file, indent=1, ensure_ascii=False)
-        os.chmod(name, 0o644)
+        os.chmod(name, mode)
         os.replace(name, path)
 
 

@@ -23,7 +23,6 @@ class Submission:
 
     Attributes:
       failed: {function: the title of the item that it was charged in}.
-      right, wrong: the functions that gave right answers, and wrong ones.
       charged: {(function, sentence): the title of the item} of the errors that were recognised.
       remarks: sentences about the present item that cost nothing.
       notes: sentences for the teacher.
@@ -35,7 +34,6 @@ class Submission:
         self.seed = secrets.randbelow(10**9) if seed is None else seed
         self.output = ""
         self.failed, self.charged, self.notes = {}, {}, []
-        self.right, self.wrong = set(), set()
         self.begin("")
         self._worker = None
         self._refused, self._kept = {}, {}

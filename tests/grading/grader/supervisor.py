@@ -1,5 +1,6 @@
 """Runs a submission in a process of its own, with limits on what it may use, and lives through whatever it does."""
 
+import contextlib
 import json
 import os
 import select
@@ -10,8 +11,7 @@ import threading
 import time
 from dataclasses import dataclass
 
-from grading.grader import sandbox, wire
-from grading.grader.processes import Tree
+from grading.grader import processes, sandbox, wire
 from grading.grader.sandbox import Failure
 
 _START = "import sys; sys.path[0] = {!r}; import worker; del sys.path[0]; worker.main()"
@@ -34,7 +34,7 @@ class Limits:
 
     call_seconds: float = 12
     train_seconds: float = 45
-    total_seconds: float = 240
+    total_seconds: float = 600
     import_seconds: float = 45
     memory: int = 3 * 2**30
     address_space: int = 24 * 2**30
@@ -44,7 +44,7 @@ class Limits:
             "RLIMIT_AS": self.address_space,
             "RLIMIT_CPU": int(4 * self.total_seconds),
             "RLIMIT_FSIZE": sandbox.TMPFS,
-            "RLIMIT_NOFILE": 512,
+            "RLIMIT_NOFILE": 256,
             "RLIMIT_NPROC": _THREADS,
         }
 
@@ -60,31 +60,30 @@ class Worker:
     def __init__(self, folder, limits, seconds):
         self.limits = limits
         self.room = sandbox.Room(folder)
-        self.tree, self._watched = Tree(), 0.0
+        self._watched = 0.0
         self.channel, theirs = socket.socketpair()
         at = self.room.at
         settings = {
             "adapters": f"{at['submission']}/{self.room.adapters}",
             "root": at["submission"],
-            "user": sandbox.NOBODY if os.geteuid() == 0 and self.room.kind != "none" else None,
+            "user": self.room.user,
             "channel": theirs.fileno(),
             "limits": limits.of_process(),
+            "filter": sandbox.system_calls(network=self.room.kind == "bwrap"),  # bwrap gives one that leads nowhere
         }
         python = [sandbox.PYTHON, "-s", "-c", _START.format(at["grader"]), json.dumps(settings)]
-        command, handles = self.room.command(python, folder)
         with theirs:
             self.process = subprocess.Popen(
-                command,
+                self.room.command(python, folder),
                 cwd=self.room.path / "scratch",
                 env=_environment(at["scratch"]),
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.DEVNULL if self.room.kind == "bwrap" else subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
-                pass_fds=[theirs.fileno(), *handles],
+                pass_fds=[theirs.fileno()],
                 start_new_session=True,
             )
-        for handle in handles:
-            os.close(handle)
+        self.tree = processes.Tree(self.process.pid)
         self.output = Output(self.process.stdout)
         try:
             greeting = self._exchange(None, seconds)
@@ -109,8 +108,12 @@ class Worker:
     def end(self):
         """Kills the process with all that it started, and removes its files."""
         self.tree.kill()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(2)  # bwrap, or `keep`, buries its dead
         self.process.kill()
         self.process.wait()
+        if self.process.stdin:
+            self.process.stdin.close()
         self.channel.close()
         self.output.close()
         self.room.remove()

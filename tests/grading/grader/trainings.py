@@ -1,17 +1,18 @@
-"""The fits that a submission makes: each made once, and judged by several items."""
+"""The fits that a submission makes: each made once, and again where it is not evident that it is of its images."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from grading.grader import reference
-from grading.grader.judge import ask_for_several, closeness, own_matrices, require, there
+from grading.grader import errors, problems, reference
+from grading.grader.judge import ask_for_several, closeness, require, there
 
 # No sampled fit is as near: (nats of log Z for one fit, for two fits, nats of divergence from maximum likelihood).
 TOO_EXACT = 2e-5, 2e-3, 1e-9
-FROM_P_N = "noise_log_density"
-MANY = 5  # functions
-BUILT_ON, MOST = ("precision_matrix", "quadratic_form", FROM_P_N), 0.75
+EVIDENT = 0.003  # nats of divergence from maximum likelihood: no fit of other images is as near
+NEAR = 0.02  # of the gap of pixels that are fitted one by one
+LATTICE, FROM_P_N = ("precision_matrix", "quadratic_form"), "noise_log_density"
+BUILT_ON, MOST = (*LATTICE, FROM_P_N), 0.75
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,14 +36,7 @@ class Fit:
 
 
 def fit(submission, estimator, problem):
-    """The `Fit` of a problem by "nce" or "second"; Lost, each time anew, if there is none.
-
-    Λ that was recorded in another grading may be near the one asked for here; what goes with it is not.
-    """
-    require(
-        submission.right or len(submission.wrong) < MANY,
-        "None of your answers was right for what was drawn here, so your fits are taken for those of other images.",
-    )
+    """The `Fit` of a problem by "nce" or "second"; Lost, each time anew, if there is none."""
     return submission.once(("fit", estimator, id(problem)), lambda: _train(submission, estimator, problem))
 
 
@@ -67,9 +61,7 @@ def judge_constant(submission, problem, full, none):
             signed -= constant
     side = "above" if signed > 0 else "below"
     said = f"The learned log Z is {abs(signed):.3g} nats {side} that of the fitted Λ; up to {full:g} is near enough."
-    # A constant is worth as much as the fit that it belongs to: one of other images, say, is worth nothing.
-    worth = closeness(problem.gap(result.matrix), problem.none / 8, problem.none)
-    _give(submission, result, said, said, min(worth, closeness(abs(signed), full, none)))
+    _give(submission, result, said, said, closeness(abs(signed), full, none))
     gaps = submission.once("gaps of log Z", list)
     gaps.append(abs(signed))
     if min(gaps) < TOO_EXACT[0] or sum(gap < TOO_EXACT[1] for gap in gaps) > 1:
@@ -92,28 +84,46 @@ def _note(submission, what):
 
 
 def _train(submission, estimator, problem):
-    height, width = problem.images.shape[1:]
+    matrix, constant = _ask(submission, estimator, problem)
+    if matrix is None:
+        return Fit(problem, None, constant)
+    distance = reference.divergence(problem.likeliest, matrix)
+    if estimator == "nce" and abs(distance) < TOO_EXACT[2]:
+        _note(submission, "the fit by NCE is that of exact maximum likelihood, to more digits than sampling allows")
+    gap, random = problem.gap(matrix), submission.random(f"turned {submission.title}")
+    # Λ that was recorded in another grading may be near this one by chance, but does not follow the images.
+    looks = 0 if distance < EVIDENT or gap >= problem.none else 1 if gap < NEAR * problem.none else 2
+    for _ in range(looks):
+        turned = problems.turned(problem, random)
+        again, _ = _ask(submission, estimator, turned)
+        require(
+            again is not None and turned.gap(again) < min(0.8 * problem.none, max(3 * gap, 0.1 * problem.none)),
+            "Asked again, for these images with other signs and another contrast, train did not follow; its answer "
+            "must come from the images that it is given.",
+        )
+    return Fit(problem, matrix, constant)
+
+
+def _ask(submission, estimator, problem):
+    """(the fitted Λ, or None if it is indefinite; the learned log Z, or a Lost)."""
+    field = problem.images.shape[1:]
     directions = problem.connectivity // 2
     seed = int(submission.random(f"seed of {estimator}").integers(2**31))
     arguments = {"estimator": estimator, "images": problem.images, "connectivity": problem.connectivity, "seed": seed}
-    field = (height, width)
     shapes = {"diagonal": [(), field], "couplings": [(directions,), (directions, *field)], "log Z": [()]}
     diagonal, couplings, constant = ask_for_several(submission, "train", shapes, **arguments)
     diagonal, couplings = there(diagonal), there(couplings)
-    matrix = reference.precision_matrix(diagonal, couplings, height, width)
-    found = {"reference": matrix}
-    for source, own in own_matrices(submission, diagonal, couplings, height, width):
-        if source in {function for function, _ in submission.charged}:  # for an error that is known, and no other
-            found[source] = own
-    best = min(found, key=lambda source: _gap(problem, found[source]))
-    if best != "reference" and _gap(problem, found[best]) < 0.9 * _gap(problem, matrix):
-        matrix = found[best]
-        submission.remark(f"Judged by your own {best}, which is charged in “{submission.failed[best]}” only.")
-    if not reference.is_positive_definite(matrix):
-        return Fit(problem, None, constant)
-    if estimator == "nce" and abs(reference.divergence(problem.likeliest, matrix)) < TOO_EXACT[2]:
-        _note(submission, "the fit by NCE is that of exact maximum likelihood, to more digits than sampling allows")
-    return Fit(problem, matrix, constant)
+    matrix = reference.precision_matrix(diagonal, couplings, *field)
+    # A submission with an error that is known has fitted the Λ with that error.
+    for said, wrong in errors.lattice(diagonal, couplings, *field):
+        for function in LATTICE:
+            if (function, said) in submission.charged:
+                own = (wrong + wrong.T) / 2
+                if _gap(problem, own) < 0.9 * _gap(problem, matrix):
+                    matrix = own
+                    where = submission.failed[function]
+                    submission.remark(f"Judged by your own {function}, which is charged in “{where}” only.")
+    return (matrix if reference.is_positive_definite(matrix) else None), constant
 
 
 def _gap(problem, matrix):

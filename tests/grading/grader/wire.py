@@ -1,10 +1,11 @@
 """Messages between the grader and the process that runs a submission: JSON and plain bytes, nothing executable.
 
-A message is a line of JSON, preceded by its length, and then the bytes of the arrays and texts that it names. Either
-side may be hostile: lengths, types and shapes are checked before anything is read or made of them, and every text is
-made writable, so that none can stop whoever prints it.
+A message is two lengths, JSON of the first and, of the second, the bytes of the arrays and texts that it names. Either
+side may be hostile: lengths, types and shapes are checked before anything is made of them, and every text is made
+writable, so that none can stop whoever prints it.
 """
 
+import io
 import json
 import math
 import re
@@ -12,7 +13,7 @@ import struct
 
 import numpy as np
 
-_LENGTH = struct.Struct(">I")
+_LENGTHS = struct.Struct(">II")
 _LONGEST_JSON = 2**20
 _MOST_BYTES = 2**28  # of all arrays and texts in a message
 _LONGEST_LIST = 64  # a longer one is an array, or nothing
@@ -37,19 +38,20 @@ def writable(text):
 def encode(value):
     """Bytes of `value`: None, bool, int, float, str, anything like an array, and lists, tuples and dicts of these."""
     tail = []
-    text = json.dumps(_to_json(value, tail)).encode()
-    if len(text) > _LONGEST_JSON or sum(map(len, tail)) > _MOST_BYTES:
+    text, size = json.dumps(_to_json(value, tail)).encode(), sum(map(len, tail))
+    if len(text) > _LONGEST_JSON or size > _MOST_BYTES:
         raise BadMessage("returned more than can be passed on")
-    return b"".join([_LENGTH.pack(len(text)), text, *tail])
+    return b"".join([_LENGTHS.pack(len(text), size), text, *tail])
 
 
 def decode(read):
     """The value of the next message; `read(n)` returns exactly n bytes."""
-    (length,) = _LENGTH.unpack(read(_LENGTH.size))
-    if length > _LONGEST_JSON:
+    length, size = _LENGTHS.unpack(read(_LENGTHS.size))
+    if length > _LONGEST_JSON or size > _MOST_BYTES:
         raise BadMessage("sent what is no answer")
+    text, tail = read(length), io.BytesIO(read(size))
     try:
-        return _from_json(json.loads(read(length)), read, [_MOST_BYTES])
+        return _from_json(json.loads(text), tail)
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
         raise BadMessage("sent what is no answer") from error
 
@@ -92,27 +94,19 @@ def _as_numpy(value):
     return array if array.dtype.name in _DTYPES else array.astype(np.float64)
 
 
-def _from_json(content, read, left):
+def _from_json(content, tail):
     if isinstance(content, list):
-        return [_from_json(c, read, left) for c in content]
+        return [_from_json(c, tail) for c in content]
     if not isinstance(content, dict):
         return content
     if "dict" in content:
-        return {writable(k): _from_json(v, read, left) for k, v in content["dict"].items()}
+        return {writable(k): _from_json(v, tail) for k, v in content["dict"].items()}
     if "bad" in content:
         return Bad(writable(content["bad"]))
     if "text" in content:
-        return writable(read(_afford(left, int(content["text"]))).decode("utf-8", "replace"))
+        return writable(tail.read(content["text"]).decode("utf-8", "replace"))
     name, shape = content["array"]
-    shape = [int(n) for n in shape]
     if name not in _DTYPES or min(shape, default=0) < 0 or len(shape) > 8:
-        raise BadMessage("sent what is no answer")
+        raise ValueError
     dtype = np.dtype(name)
-    return np.frombuffer(read(_afford(left, math.prod(shape) * dtype.itemsize)), dtype).reshape(shape).copy()
-
-
-def _afford(left, count):
-    left[0] -= count
-    if count < 0 or left[0] < 0:
-        raise BadMessage("returned an array far too large")
-    return count
+    return np.frombuffer(tail.read(math.prod(shape) * dtype.itemsize), dtype).reshape(shape).copy()

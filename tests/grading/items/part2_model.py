@@ -17,9 +17,9 @@ def shared(submission, directions=2):
     return random.uniform(3.5, 4) + directions / 2, couplings[:directions]
 
 
-def per_edge(submission, directions=2, height=HEIGHT, width=WIDTH):
+def per_edge(submission, directions=2, name="edge weights"):
     """Random weights for each pixel and edge, zero where the neighbour is off the image, of a positive definite Λ."""
-    random = submission.random(f"edge weights {directions}")
+    random, height, width = submission.random(f"{name} {directions}"), HEIGHT, WIDTH
     couplings = random.uniform(-0.8, 0.4, (directions, height, width))
     for k, (down, right) in enumerate(reference.OFFSETS[:directions]):
         couplings[k, height - down :] = 0
@@ -40,7 +40,7 @@ def check_matrix(submission, diagonal, couplings):
         sentence = "Λ has entries between pixels that are not neighbours; look at pixels on the border of the image."
     else:
         sentence = "Neighbours have the wrong coupling; mind the numbering row by row, and which direction is which."
-    known = [(said.strip(), wrong, 0.0) for said, wrong in errors.lattice(diagonal, couplings, **size)]
+    known = [(said, wrong, 0.0) for said, wrong in errors.lattice(diagonal, couplings, **size)]
     check(submission, "precision_matrix", value, expected, sentence, known, tolerance=EXACT)
 
 
@@ -51,7 +51,7 @@ def check_quadratic_form(submission, diagonal, couplings):
     value = ask(submission, "quadratic_form", (9,), diagonal=diagonal, couplings=couplings, images=images)
     wrong = errors.lattice(diagonal, couplings, **size)
     known = [("½ is not in xᵀΛx itself.", expected / 2, 0.0), ("The sign of xᵀΛx is wrong.", -expected, 0.0)]
-    known += [(said.strip(), reference.quadratic_form(matrix, images), 0.0) for said, matrix in wrong]
+    known += [(said, reference.quadratic_form(matrix, images), 0.0) for said, matrix in wrong]
     follow = (
         ("precision_matrix", reference.quadratic_form(matrix, images))
         for matrix in own_matrix(submission, diagonal, couplings, **size)

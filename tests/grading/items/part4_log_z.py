@@ -33,7 +33,8 @@ def exact_shared(submission):
 
 @item("log Z", 3, "exact, a weight for each pixel and edge")
 def exact_per_edge(submission):
-    check_log_partition(submission, *per_edge(submission), 5, 7)
+    # Weights of its own, so that no Λ that was asked for before says what it is.
+    check_log_partition(submission, *per_edge(submission, name="edge weights of log Z"), 5, 7)
 
 
 @item("log Z", 2, "refused where Λ is indefinite")

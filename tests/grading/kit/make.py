@@ -32,7 +32,8 @@ the folder, or a zip of it. Functions may be missing; each costs its own points 
 - A call may take {call:.0f} s, `train` {train:.0f} s, importing adapters.py {imports:.0f} s, all {total:.0f} s;
   memory {memory:g} GiB, files {tmp} MiB in /tmp and as much in /dev/shm; at most {processes} processes;
   what you hand in {most} MiB and {files} files.
-- `train` sees images of {sizes} pixels, other functions other sizes up to 28 × 28: build none of them in.
+- `train` sees images of {sizes} pixels, other functions other sizes up to 28 × 28: build none of them in. It is asked
+  again, for the same images with other signs and another contrast, where its fit is not near the best.
 - There is no network, and nothing to read but your own folder, Python and these packages (requirements.txt):
   {packages}
 - Seeds differ in every grading. The numbers in the tests here are not those that count.
