@@ -8,6 +8,7 @@ import os
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from conftest import random_layer
 
 from assignment.fits import averaging, bridges, telescoped_nce
@@ -31,6 +32,7 @@ FAILURES = (ValueError, ArithmeticError, RuntimeError)
 
 @pytest.fixture
 def short(monkeypatch):
+    """Fits of few steps, without graphs: each would be traced for longer than it runs."""
     for module, name, value in (
         (telescoped_nce, "MAX_STEPS", 400),
         (telescoped_nce, "TOLERANCE", 1.0),
@@ -40,6 +42,9 @@ def short(monkeypatch):
         (bridges, "PILOT", 50),
     ):
         monkeypatch.setattr(module, name, value)
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
 
 
 def nce(layer, images, random, optimizer, seed):
@@ -182,7 +187,7 @@ def test_a_fit_that_has_not_come_to_the_border_does_not_say_so():
     layer, images = nearly_singular(4)
     result = fit_score_matching(layer, images, "sgd", variant="plain", steps=4)
     assert result.history["optimum_min_eigenvalue"] < 0 and result.history["halvings"] == 0
-    assert result.status == SHORT_OF_BORDER
+    assert result.status.startswith(SHORT_OF_BORDER) and result.suboptimality is None
 
 
 @pytest.mark.parametrize("fit", [fit_telescoped_nce, fit_conditional_nce, fit_score_matching])

@@ -206,6 +206,8 @@ def test_plain_fit_is_held_on_the_border_and_says_so():
 
     result = fit_score_matching(layer, digits(), variant="plain", steps=80, progress=progress)
     assert all(positive)
-    assert result.status == ON_BORDER and result.suboptimality is None
+    assert result.status.startswith(ON_BORDER) and result.suboptimality is None
+    losses = {f"{float(result.history[f'loss_at_{place}']):.4g}" for place in ("optimum", "fit")}
+    assert losses <= set(result.status.strip(")").replace(",", "").split())
     assert result.history["optimum_min_eigenvalue"] < -3 < 0 < layer.operator().min_eigenvalue() < 0.05
     assert result.history["loss_at_optimum"] < result.history["loss_at_fit"]

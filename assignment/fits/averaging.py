@@ -5,15 +5,19 @@ from typing import Any
 
 import numpy as np
 
+from assignment.checks import whole
 from assignment.fits.result import NOT_CONVERGED, FitResult
-from assignment.training.loop import REACH, Callback, Progress, falling, learning_rate, train
+from assignment.training.loop import REACH, Callback, Progress, checked_batch_size, falling, learning_rate, train
 from assignment.training.step import Step
 
 WHITEN_AFTER = 2.0  # New coordinates, whitened by the present fit, after so many nats of spread.
 MOST_STEPS = 5000  # until the fit must have arrived
 PRESSED = 30
 ROUNDS = 3
+FEWEST_BATCHES = 8  # in a pass
 SGD_SHARE = 0.2  # SGD's step as a share of Newton's.
+
+Renew = Callable[[int, np.ndarray], float]
 
 
 class Averaging(Callback):
@@ -26,15 +30,12 @@ class Averaging(Callback):
     Args:
       renew: renew(k, x) lets the objective follow the fit, before step k on images x [B, H, W], and returns the
         curvature of its loss: about the largest eigenvalue of its Hessian in whitened coordinates.
-      renew_every: steps between two of these.
     """
 
-    def __init__(
-        self, step: Step, optimizer: Any, steps: int, renew: Callable[[int, np.ndarray], float], renew_every: int
-    ) -> None:
+    def __init__(self, step: Step, optimizer: Any, steps: int, renew: Renew) -> None:
         super().__init__(step, optimizer, steps)
-        self.renew, self.renew_every, self.curvature = renew, renew_every, 1.0
-        self.total, self.averaged, self.arrived = np.zeros(step.phi.shape[0]), 0, None
+        self.renew, self.curvature = renew, 1.0
+        self.total, self.averaged, self.arrived = 0.0, 0, None
         self.halvings = self.pressed = 0
 
     def before(self, k: int, x: np.ndarray) -> None:
@@ -46,12 +47,11 @@ class Averaging(Callback):
             self.step.centre()
         if moved or arrives:
             self.step.forget()  # Adam would go on dividing by the gradients of the way, and hardly move.
-        if k % self.renew_every == 0:
-            self.curvature = self.renew(k, x)
+        self.curvature = self.renew(k, x)
 
     def lengths(self, k: int) -> tuple[float, float]:
         left = 1.0 if self.arrived is None else falling(k - self.arrived, self.steps)
-        rate = learning_rate(self.optimizer, len(self.total), REACH, self.curvature / SGD_SHARE)
+        rate = learning_rate(self.optimizer, self.step.phi.shape[0], REACH, self.curvature / SGD_SHARE)
         return REACH * left, rate * left
 
     def after(self, k: int, theta: np.ndarray, extra: np.ndarray) -> bool:
@@ -59,7 +59,7 @@ class Averaging(Callback):
         self.pressed = self.pressed + 1 if self.halvings > before else 0
         since = -1 if self.arrived is None else k - self.arrived
         if since >= self.steps // 3:
-            self.total, self.averaged = self.total + theta, self.averaged + 1
+            self.total, self.averaged = self.total + theta.astype(np.float64), self.averaged + 1
         return since + 1 == self.steps or self.pressed == PRESSED
 
     def end(self) -> None:
@@ -76,8 +76,7 @@ def fit_by_averaging(
     step: Step,
     optimizer: Any,
     images: np.ndarray,
-    renew: Callable[[int, np.ndarray], float],
-    renew_every: int,
+    renew: Renew,
     result: Callable[[dict[str, np.ndarray]], FitResult],
     *,
     steps: int,
@@ -89,19 +88,20 @@ def fit_by_averaging(
 
     Args:
       result: the FitResult of the step's layer, from a history of `loss` by step and `halvings`.
+      steps: how many, once the fit has arrived; batch_size: B, smaller where there are few images.
       The others are those of `Averaging` and `train`.
     """
-    losses = np.zeros(0)
+    steps, batch_size = whole("steps", steps, least=4), checked_batch_size(batch_size, images, FEWEST_BATCHES)
+    losses = []
     for _ in range(ROUNDS):
-        first = len(losses)
-        averaging = Averaging(step, optimizer, steps, lambda k, x, first=first: renew(first + k, x), renew_every)
-        found = train(
-            step, images, averaging, steps=MOST_STEPS + steps, batch_size=batch_size, seed=seed, first=first,
+        done = len(losses)
+        averaging = Averaging(step, optimizer, steps, lambda k, x, done=done: renew(done + k, x))
+        losses += train(
+            step, images, averaging, steps=MOST_STEPS + steps, batch_size=batch_size, seed=seed, first=done,
             progress=progress,
-        )  # fmt: skip
+        ).tolist()  # fmt: skip
         averaging.end()
-        losses = np.concatenate([losses, found])
-        ended = result({"loss": losses, "halvings": step.halvings.numpy()})
+        ended = result({"loss": np.array(losses), "halvings": step.halvings.numpy()})
         if not ended.status.startswith(NOT_CONVERGED):
             break
         step.centre()

@@ -5,13 +5,14 @@ up to O(ε²). With noise N(x, ε²I) it pursues an optimum that need not be pos
 then ends on the border of the cone, and says so.
 """
 
+from functools import partial
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from assignment.checks import image_shape, image_stack, one_of, trainable, whole
+from assignment.checks import image_shape, image_stack, one_of, trainable
 from assignment.data.minibatches import chunks
 from assignment.fits.averaging import MOST_STEPS, Averaging, fit_by_averaging
 from assignment.fits.maximum_likelihood import likelihood_result
@@ -67,25 +68,23 @@ def fit_conditional_nce(
     with restored_on_error(layer):
         images, moments = begin(layer, images, seed)
         objective = ConditionalNCE(_noise(layer, variant), noise_ratio=noise_ratio)
-        step, size = Step(layer, objective, optimizer, strategy), checked_batch_size(batch_size, images, 8)
+        step = Step(layer, objective, optimizer, strategy)
         optimum = PlainOptimum(step, images) if variant == "isotropic" else None
+        result = partial(likelihood_result, layer, moments, len(images))
         chosen = []
 
         def renew(k, x):
-            objective.tune(layer, x, seed_pair(seed, "tune", k))
-            chosen[k:] = [float(objective.epsilon)] * TUNE_EVERY
-            return 0.25 * float(objective.epsilon) ** 2 * (optimum.curvature() / 2 if optimum else 1.0)
+            if k % TUNE_EVERY == 0:
+                objective.tune(layer, x, seed_pair(seed, "tune", k))
+            chosen.append(float(objective.epsilon))
+            return 0.25 * chosen[-1] ** 2 * (optimum.curvature() / 2 if optimum else 1.0)
 
-        def result(history):
-            history["epsilon"] = np.array(chosen[: len(history["loss"])])
-            if optimum:
-                return optimum.result(objective, history)
-            return likelihood_result(layer, moments, len(images), history)
-
-        return fit_by_averaging(
-            step, optimizer, images, renew, TUNE_EVERY, result,
-            steps=whole("steps", steps, least=4), batch_size=size, seed=seed, progress=progress,
+        ended = fit_by_averaging(
+            step, optimizer, images, renew, partial(optimum.result, objective) if optimum else result,
+            steps=steps, batch_size=batch_size, seed=seed, progress=progress,
         )  # fmt: skip
+        ended.history["epsilon"] = np.array(chosen)
+        return ended
 
 
 def scan_epsilon(
@@ -128,7 +127,7 @@ def scan_epsilon(
         objective.epsilon.assign(epsilon)
         step.centre()
         step.forget()
-        averaging = Averaging(step, "adam", steps, lambda *_: 1.0, TUNE_EVERY)
+        averaging = Averaging(step, "adam", steps, lambda *_: 1.0)
         found = train(step, images, averaging, steps=MOST_STEPS + steps, batch_size=batch_size, seed=seed)
         averaging.end()
         losses.append(np.mean(found[-(steps // 3) :]))

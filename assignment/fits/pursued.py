@@ -22,7 +22,7 @@ from assignment.training.step import Step
 from assignment.training.whitening import dense_whitening
 
 ON_BORDER = "ended on the border of positive definiteness: the unconstrained optimum is not positive definite"
-SHORT_OF_BORDER = f"{NOT_CONVERGED}: the optimum is not positive definite, and the fit has not come to the border"
+SHORT_OF_BORDER = f"{NOT_CONVERGED}: short of the border, and the unconstrained optimum is not positive definite"
 UNDETERMINED = "not known to be the optimum: these images leave the unconstrained one undetermined"
 EVIDENCE = 2048  # images on which the losses at the fit and at the unconstrained optimum are compared
 MOST_PRODUCTS = 5000  # of the conjugate gradients that solve for the closed form
@@ -36,12 +36,15 @@ class PlainOptimum:
     Where it is positive definite, the step's coordinates are whitened by the curvature K of that quadratic instead of
     the Fisher information: the way to the optimum is then straight, and takes as many steps however singular Λ is.
 
+    Args:
+      unit_loss: whether the step's loss is that of plain score matching, which has the unit of Λ.
+
     Attributes:
       theta: the optimum, float64 [P]; None where the images leave it undetermined.
       min_eigenvalue: of Λ there.
     """
 
-    def __init__(self, step: Step, images: np.ndarray) -> None:
+    def __init__(self, step: Step, images: np.ndarray, unit_loss: bool = False) -> None:
         self.layer, self.images, self._unit = step.layer, images, None
         quadratic = plain_quadratic(self.layer, images)
         self.theta = closed_form(quadratic)
@@ -50,14 +53,19 @@ class PlainOptimum:
             way = quadratic.root.product(quadratic.linear - quadratic.product(double(self.layer)))
             self._unit = max(np.linalg.norm(way), TINY) / WAY
             step.whitening.matrix = SparseRows(quadratic.root.places, quadratic.root.values * self._unit)
-            step.centre()
+        if unit_loss:
+            step.whitening.loss_unit = self.curvature()
+        step.centre()
 
     def curvature(self) -> float:
         """About the largest eigenvalue of the Hessian of plain score matching in the step's coordinates."""
         return 2 * (self._unit**2 if self._unit else largest_eigenvalue_bound(self.layer))
 
     def result(self, objective: Any, history: dict[str, np.ndarray]) -> FitResult:
-        """The FitResult. Its suboptimality is KL(p_θ* ‖ p_θ) in nats; None where the optimum θ* has no density."""
+        """The FitResult. Its suboptimality is KL(p_θ* ‖ p_θ) in nats.
+
+        There are no nats to an optimum θ* without a density: the status then has the losses at θ* and at the fit.
+        """
         layer, gaussian = self.layer, LatticeGaussian(self.layer)
         if self.theta is None:
             return FitResult(gaussian, None, None, UNDETERMINED, None, history)
@@ -72,6 +80,7 @@ class PlainOptimum:
         }
         if self.min_eigenvalue <= 0:
             words = ON_BORDER if history["halvings"] > 0 else SHORT_OF_BORDER
+            words += " (its loss is {loss_at_optimum:.4g}, that of the fit {loss_at_fit:.4g})".format(**history)
             return FitResult(gaussian, None, None, words, None, history)
         moments = expected_moments(layer, self.theta)
         left = mean_log_likelihood(layer, moments, self.theta) - mean_log_likelihood(layer, moments, double(layer))

@@ -5,12 +5,13 @@ M = I it pursues an optimum that need not be positive definite, and is not on MN
 the cone, and says so.
 """
 
+from functools import partial
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-from assignment.checks import one_of, whole
+from assignment.checks import one_of
 from assignment.fits.averaging import fit_by_averaging
 from assignment.fits.maximum_likelihood import likelihood_result
 from assignment.fits.pursued import PlainOptimum
@@ -19,11 +20,10 @@ from assignment.fits.start import begin, restored_on_error
 from assignment.lattice.gaussian import LatticeGaussian
 from assignment.lattice.precision import StencilPrecision
 from assignment.objectives.score_matching import ScoreMatching
-from assignment.training.loop import Progress, checked_batch_size
+from assignment.training.loop import Progress
 from assignment.training.step import Step
 
 VARIANTS = ("preconditioned", "plain")
-PRECONDITION_EVERY = 1  # Steps with the same M. Where it lags behind the fit, that swings: Adam then needs hundreds.
 
 
 def fit_score_matching(
@@ -51,24 +51,17 @@ def fit_score_matching(
         images, moments = begin(layer, images, seed)
         plain = one_of("variant", variant, VARIANTS) == "plain"
         objective = ScoreMatching(None if plain else LatticeGaussian(layer))
-        step, size = Step(layer, objective, optimizer, strategy), checked_batch_size(batch_size, images, 8)
-        if plain:
-            optimum = PlainOptimum(step, images)
-            step.whitening.loss_unit = optimum.curvature()  # The loss has that of Λ.
-            step.centre()
+        step = Step(layer, objective, optimizer, strategy)
+        optimum = PlainOptimum(step, images, unit_loss=True) if plain else None
+        result = partial(likelihood_result, layer, moments, len(images))
 
         def renew(k, x):
-            if plain:
+            if optimum:
                 return optimum.curvature() / step.whitening.loss_unit
-            objective.move(LatticeGaussian(layer))
+            objective.move(LatticeGaussian(layer))  # Where M lags behind the fit, that swings.
             return 2.0
 
-        def result(history):
-            if plain:
-                return optimum.result(objective, history)
-            return likelihood_result(layer, moments, len(images), history)
-
         return fit_by_averaging(
-            step, optimizer, images, renew, PRECONDITION_EVERY, result,
-            steps=whole("steps", steps, least=4), batch_size=size, seed=seed, progress=progress,
+            step, optimizer, images, renew, partial(optimum.result, objective) if optimum else result,
+            steps=steps, batch_size=batch_size, seed=seed, progress=progress,
         )  # fmt: skip
