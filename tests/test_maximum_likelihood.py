@@ -6,6 +6,7 @@ from conftest import random_layer
 from second_cases import covariance, fisher_information, gradient
 
 from assignment import LatticeGaussian, MaximumLikelihood, StencilPrecision, fit, fit_maximum_likelihood
+from assignment.fits import maximum_likelihood
 from assignment.fits.maximum_likelihood import maximise, newton_step, suboptimality
 from assignment.fits.result import CLOSE_ENOUGH, status
 from assignment.lattice.information import data_moments, double, expected_moments, mean_log_likelihood
@@ -112,6 +113,16 @@ def test_a_constant_pixel_has_a_maximum_about_zero():
     layer = StencilPrecision(4, "per_edge").match_variances(images)
     assert fit_maximum_likelihood(layer, images).status == "converged"
     assert float(LatticeGaussian(layer).variance()[2, 1]) == pytest.approx(0.25, rel=1e-4)
+
+
+def test_a_maximum_that_float32_cannot_hold_is_an_error(monkeypatch):
+    images = X[:20, :3, :3]
+    layer = StencilPrecision().match_variances(images)
+    start, singular = layer.theta.numpy(), np.array([1.0, -0.5, -0.5])
+    monkeypatch.setattr(maximum_likelihood, "maximise", lambda *_: (singular, [0.0]))
+    with pytest.raises(RuntimeError, match="singular in float32: too few images, or pixels"):
+        fit_maximum_likelihood(layer, images)
+    np.testing.assert_array_equal(layer.theta, start)
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,10 @@ def fit_maximum_likelihood(
     with restored_on_error(layer):
         _, moments = begin(layer, images, seed)
         theta, likelihoods = maximise(layer, moments, double(layer), progress)
-        layer.assign_theta(theta)
+        try:
+            layer.assign_theta(theta)
+        except ValueError as error:
+            raise RuntimeError(f"the maximum is singular in {layer.theta.dtype}: {NO_MAXIMUM}") from error
         history = {"loss": -np.array(likelihoods)}
         return FitResult(LatticeGaussian(layer), None, None, CONVERGED, newton_step(layer, moments)[1], history)
 
