@@ -21,8 +21,8 @@ class FitResult:
       log_partition: c, the learned log Z; None where the estimator learns none.
       standard_error: of c, in nats; None where it is not known.
       status: "converged", or what happened instead, in words.
-      suboptimality: how far the fit is below the optimum that it pursues, in nats per training image; None where that
-        is not known.
+      suboptimality: how far the fit's likelihood is below its maximum, in nats per training image; of plain score
+        matching and isotropic conditional NCE, KL from their own optimum. None where that is not known, or no density.
       history: arrays by name, such as `loss`, the loss before each step.
     """
 

@@ -18,7 +18,7 @@ def terminal_table(fits: Iterable[Fit]) -> str:
 
     All in nats. `learned` is the learned c with its standard error; the gap beside it is c − log Z of the fitted Λ.
     The test columns are nats per test image with the exact log Z, the same for the maximum likelihood, and how far the
-    fit stays below that. `left`: how far the fit is from the optimum that it pursues, per training image.
+    fit stays below that. `left`: how far the fit is from its optimum, see `FitResult.suboptimality`.
     """
     ordered = in_order(fits)
     if not ordered:

@@ -16,7 +16,8 @@ Facts (JSON). No number is NaN or infinite: null stands where there is none.
     seed            of all random numbers
     steps, seconds  of the training
     status          "converged", or words for what happened
-    suboptimality   nats per training image below the optimum that the fit pursues; null where it is not known *
+    suboptimality   nats per training image below the maximum of the likelihood; for plain score matching and isotropic
+                    conditional NCE, KL from their own optimum; null where it is not known *
     dataset         {name, source, images, sha256; test_images *, fallback *: the bundled sample served instead}
     noise           what p_n is, {words; ratio, eta, scale, stages, epsilon *}; null for ml and sm
     log_partition   {estimate: the learned c, standard_error *, exact: log Z of the fitted Λ, gap: estimate − exact}
