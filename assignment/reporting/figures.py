@@ -81,7 +81,7 @@ def _of_all(fits: list[Fit]) -> Iterator[_Planned]:
     if mapped := [gain for gain in best_gains(fits) if "conditional_log_likelihood" in gain.eight.arrays]:
         title = "gain in conditional log-likelihood, 8 over 4 neighbours"
         yield "gain", title, comparison.gain_map, [mapped]
-    best = {fit.name: fit for fit in fits}
-    if {"nce-telescoped-per_edge-4", "nce-telescoped-per_edge-8"} <= best.keys():
-        pair = [best[f"nce-telescoped-per_edge-{connectivity}"] for connectivity in (4, 8)]
-        yield "best", None, comparison.showcase, pair
+    named = {fit.name: fit for fit in fits}
+    best = [named.get(f"nce-telescoped-{weights}-{k}") for weights in ("shared", "per_edge") for k in (4, 8)]
+    if all(best):
+        yield "best", None, comparison.showcase, [best]

@@ -51,26 +51,31 @@ def _rows(fits):
 
 
 @style.style()
-def showcase(four: Fit, eight: Fit) -> Figure:
-    """The model at its best: training images, samples of a telescoped fit of 4 and of 8 neighbours, log Z by stage."""
-    data = four.arrays["data"]
+def showcase(fits: list[Fit]) -> Figure:
+    """The model at its best: training images, samples of the telescoped fit of each family, their log Z by stage."""
+    data = fits[0].arrays["data"]
     rows, columns = mosaic_shape(9, data.shape)
     height = style.panel_height((rows * data.shape[1], columns * data.shape[2]), 1.5)
-    figure = style.new_figure(max(height, 1.2) + 0.5)
-    *panels, right = figure.subplots(1, 4)
-    stacks = {"data": data, "4 neighbours": four.arrays["samples"], "8 neighbours": eight.arrays["samples"]}
-    for axes, (words, images) in zip(panels, stacks.items(), strict=True):
-        grey(axes, mosaic(images, rows, columns), grey_limits(data), words)
-    for fit, colour, width in ((four, style.BLUE, 2), (eight, style.VERMILION, 4)):
-        learned, exact = fit.arrays["stage_learned"], fit.arrays["stage_exact"]
-        words = f"{fit.record['connectivity']} neighbours: {signed(fit.record['log_partition']['gap'])}"
-        right.plot(learned, color=colour, linestyle="-", marker="", linewidth=width, alpha=0.6, label=words)
-        right.plot(exact, **style.EXACT, marker="", label="exact" if fit is eight else None)
-    right.set(xlabel="stage", title=r"learned $\log Z$, its error (nats)")
-    low, high = right.get_ylim()
-    right.set_ylim(low - 0.6 * (high - low), high)  # room for the legend
-    right.legend(fontsize=7, loc="lower left", handlelength=1.2)
+    figure = style.new_figure(2 * max(height, 1.2) + 0.7)
+    *panels, last = figure.subplots(2, 3).flat
+    words = ["training images", *(f"{weights}, {neighbours} neighbours" for weights, neighbours in map(_short, fits))]
+    stacks = [data, *(fit.arrays["samples"] for fit in fits)]
+    for axes, images, title in zip(panels, stacks, words, strict=True):
+        grey(axes, mosaic(images, rows, columns), grey_limits(data), title)
+    for fit in fits:
+        weights, neighbours = _short(fit)
+        label = f"{weights}, {neighbours}: {signed(fit.record['log_partition']['gap'])}"
+        last.plot(fit.arrays["stage_learned"], marker="", label=label)
+    last.set(xlabel="stage", title=r"learned $\log Z$, its error (nats)")
+    low, high = last.get_ylim()
+    last.set_ylim(low - 0.8 * (high - low), high)  # room for the legend
+    last.legend(fontsize=7, loc="lower left", handlelength=2)
     return figure
+
+
+def _short(fit):
+    weights, neighbours = family(fit)
+    return weights.replace("_", "-"), neighbours
 
 
 @style.style()
