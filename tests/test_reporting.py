@@ -83,7 +83,8 @@ def test_only_the_picture_bears_a_title_for_the_report_has_captions(tmp_path):
 @pytest.mark.parametrize("size", [(2, 2), pytest.param((3, 14), marks=pytest.mark.slow)], ids=str)
 def test_images_of_any_size_and_shape_are_drawn(tmp_path, size):
     for part, connectivity in (("nce", 4), ("bonus8", 8)):
-        write_fit(tmp_path, part, "nce", "telescoped", "per_edge", connectivity, size)
+        for weights in ("shared", "per_edge"):
+            write_fit(tmp_path, part, "nce", "telescoped", weights, connectivity, size)
     fit = "nce-telescoped-per_edge-4"
     shown = {f"nce-{what}-{fit}" for what in ("samples", "weights", "covariance", "stage-samples")}
     shown |= {f"bonus8-{what}" for what in ("samples", "gain", "best", "weights-nce-telescoped-per_edge-8")}
