@@ -108,6 +108,14 @@ def test_a_fact_is_printed_in_every_format(root, tmp_path):
     assert r"\definewords{coin}{outcome}{heads}" in text
 
 
+@pytest.mark.parametrize(("loss", "separates"), [(1e-6, True), (1.7, False)])
+def test_a_gradient_that_vanished_is_spoken_of_only_where_the_loss_has(tmp_path, loss, separates):
+    """A fit that ended on the border has failed for another reason."""
+    write_fit(tmp_path / "mnist", variant="fixed", status="failed: off", final_loss=loss)
+    text = write_numbers(tmp_path / "mnist", tmp_path).read_text()
+    assert r"\fixedfailstrue" in text and (r"\separatestrue" in text) == separates
+
+
 @pytest.mark.parametrize(
     ("name", "fallback", "mnist"), [("mnist", False, True), ("mnist_sample", True, True), ("textures", False, False)]
 )

@@ -67,7 +67,7 @@ def _separation(data, noise):
     wrong = (np.sum(data < 0) + np.sum(noise >= 0)) / (len(data) + len(noise))
     words = f"{100 * wrong:.2g} % on the wrong side of 0"
     if data.min() > noise.max():
-        return f"perfectly separated, but {words}" if wrong else "perfectly separated"
+        return f"separable, but {words}" if wrong else "perfectly separated"
     return words
 
 
