@@ -42,6 +42,35 @@ def test_the_maximum_matches_the_data_moments_from_another_start(layer):
     assert suboptimality(other, moments) == pytest.approx(likelihoods[-1] - likelihoods[0], rel=1e-6)
 
 
+@pytest.mark.parametrize("left", [1e-6, 1e-3, 0.029, 0.09])
+def test_a_small_gap_is_the_exact_one(layer, left):
+    """Also just below QUADRATIC, where half the Newton decrement is several percent off."""
+    best, moments = layer.theta.numpy(), expected_moments(layer)
+    direction = np.random.default_rng(3).standard_normal(best.shape) * np.sqrt(np.abs(best))
+
+    def gap(length):
+        there = best + length * direction
+        return mean_log_likelihood(layer, moments, best) - mean_log_likelihood(layer, moments, there)
+
+    length = 1.0
+    while not gap(length) < left:  # NaN where that is not positive definite
+        length *= 0.99
+    layer.theta.assign(best + length * direction)
+    assert suboptimality(layer, moments) == pytest.approx(gap(length), rel=0.05)
+
+
+def test_a_gap_that_cannot_be_computed_is_never_called_none(layer, monkeypatch):
+    moments, exact = expected_moments(layer), maximum_likelihood.mean_log_likelihood
+    layer.theta.assign(1.001 * layer.theta)
+    promised = newton_step(layer, moments)[1]
+
+    def undefined(*arguments):
+        return exact(*arguments) if len(arguments) == 2 else np.nan
+
+    monkeypatch.setattr(maximum_likelihood, "mean_log_likelihood", undefined)
+    assert suboptimality(layer, moments) == promised > 0
+
+
 def test_newtons_step_and_its_promise_are_those_of_the_dense_information(layer):
     """F⁻¹δ and ½δᵀF⁻¹δ, with δ = E_data[s] − E_θ[s], close to the maximum; that promise is what is left."""
     moments = expected_moments(layer)
@@ -139,9 +168,10 @@ def test_a_likelihood_that_grows_without_end_is_an_error(connectivity, weights, 
         fit_maximum_likelihood(layer, images)
 
 
-def test_gradient_training_reaches_the_same_maximum():
-    x = LatticeGaussian(random_layer(8, "shared", 5, 4)).sample(4000, seed=2).numpy().astype(np.float32)
-    layer = StencilPrecision(8, "shared").match_variances(x)
+@pytest.mark.parametrize("connectivity", [4, 8])
+def test_gradient_training_reaches_the_same_maximum(connectivity):
+    x = LatticeGaussian(random_layer(connectivity, "shared", 8, 8)).sample(4000, seed=2).numpy().astype(np.float32)
+    layer = StencilPrecision(connectivity, "shared").match_variances(x)
     result = fit(layer, MaximumLikelihood(), x, epochs=20, batch_size=400)
     moments = data_moments(layer, [x])
     best = maximise(layer, moments, double(layer))[1][-1]

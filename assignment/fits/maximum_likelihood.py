@@ -27,7 +27,7 @@ SINGULAR = 1e-13
 NO_MAXIMUM = "too few images, or pixels that depend on each other"
 MOST_STEPS, MOST_PRODUCTS, MOST_HALVINGS = 60, 200, 40
 # Below so many nats one step of Newton's gains all that is left but for a few percent, and stays in the cone.
-QUADRATIC = 0.1
+QUADRATIC = 0.03
 
 
 def fit_maximum_likelihood(
@@ -117,7 +117,8 @@ def suboptimality(layer: StencilPrecision, moments: np.ndarray) -> float:
     theta, before = double(layer), mean_log_likelihood(layer, moments)
     step, to_gain = newton_step(layer, moments)
     if to_gain < QUADRATIC:
-        return max(0.0, mean_log_likelihood(layer, moments, theta + step) - before)
+        gained = mean_log_likelihood(layer, moments, theta + step) - before
+        return gained if gained > 0 else to_gain  # Rounding can hide a small gain, and make a singular Λ indefinite.
     return maximise(layer, moments, theta)[1][-1] - before
 
 
