@@ -21,7 +21,7 @@ from assignment.lattice.precision import StencilPrecision
 BATCHES = [((), None), ((), ()), ((), (2,)), ((3,), None), ((3,), (2, 1)), ((2, 1), (3,))]
 
 # The same examples at every run, and none kept between runs.
-exactly = settings(max_examples=40, derandomize=True, database=None, deadline=None)
+exactly = settings(max_examples=60, derandomize=True, database=None, deadline=None)
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -42,8 +42,7 @@ def kinds(draw):
     )
 
 
-# A pixel, a column, a row, a high and a wide image: each size is traced for itself.
-sizes = st.sampled_from([(1, 1), (5, 1), (1, 4), (4, 2), (3, 5)])
+sizes = st.tuples(st.integers(1, 5), st.integers(1, 5))
 dtypes = st.sampled_from(["float32", "float64"])
 batches = st.sampled_from(BATCHES)
 

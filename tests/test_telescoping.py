@@ -111,10 +111,14 @@ def test_what_is_too_far_is_refused(monkeypatch):
     ("connectivity", "weights", "size", "optimizer"),
     [
         (4, "shared", 8, "adam"),
+        pytest.param(4, "shared", 8, "rmsprop", marks=pytest.mark.slow),
+        pytest.param(4, "per_edge", 8, "adam", marks=pytest.mark.slow),
         pytest.param(4, "per_edge", 8, "sgd", marks=pytest.mark.slow),
         pytest.param(4, "shared", 28, "sgd", marks=pytest.mark.slow),
         pytest.param(8, "shared", 8, "rmsprop", marks=pytest.mark.slow),
+        pytest.param(8, "shared", 8, "sgd", marks=pytest.mark.slow),
         pytest.param(8, "per_edge", 8, "adam", marks=pytest.mark.slow),
+        pytest.param(8, "per_edge", 8, "rmsprop", marks=pytest.mark.slow),
         pytest.param(4, "per_edge", 20, "rmsprop", marks=pytest.mark.slow),
     ],
 )
