@@ -6,6 +6,7 @@ import tensorflow as tf
 from conftest import random_layer
 from lattice_oracle import edges
 
+from assignment.benchmark.likelihood import _conditions
 from assignment.lattice.gaussian import LatticeGaussian
 from assignment.lattice.information import (
     data_moments,
@@ -125,6 +126,9 @@ def test_whitened_information_is_about_the_identity(connectivity, weights, size)
     product = matrix_of(root) @ information @ matrix_of(root).T
     np.testing.assert_allclose(np.diag(product), 1, rtol=1e-6)
     eigenvalues = np.linalg.eigvalsh(product)
+    conditions = [np.linalg.cond(information), np.linalg.cond(product)]  # as the bench has them
+    if not layer.shared:
+        np.testing.assert_allclose(list(_conditions(layer, layer.theta.numpy()).values()), conditions, rtol=1e-6)
     if layer.shared:
         np.testing.assert_allclose(product, np.eye(len(product)), atol=1e-9)
     else:

@@ -71,19 +71,22 @@ def fit_conditional_nce(
         step = Step(layer, objective, optimizer, strategy)
         optimum = PlainOptimum(step, images) if variant == "isotropic" else None
         result = partial(likelihood_result, layer, moments, len(images))
-        chosen = []
+        chosen = []  # ε and the curvature of the loss, by step
 
         def renew(k, x):
-            if k % TUNE_EVERY == 0:
+            if k % TUNE_EVERY:
+                chosen.append(chosen[-1])
+            else:
                 objective.tune(layer, x, seed_pair(seed, "tune", k))
-            chosen.append(float(objective.epsilon))
-            return 0.25 * chosen[-1] ** 2 * (optimum.curvature() / 2 if optimum else 1.0)
+                epsilon = float(objective.epsilon)
+                chosen.append((epsilon, 0.25 * epsilon**2 * (optimum.curvature() / 2 if optimum else 1.0)))
+            return chosen[-1][1]
 
         ended = fit_by_averaging(
             step, optimizer, images, renew, partial(optimum.result, objective) if optimum else result,
             steps=steps, batch_size=batch_size, seed=seed, progress=progress,
         )  # fmt: skip
-        ended.history["epsilon"] = np.array(chosen)
+        ended.history["epsilon"] = np.array(chosen)[:, 0]
         return ended
 
 

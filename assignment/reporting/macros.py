@@ -22,7 +22,7 @@ FORMATS = {f.__name__: f for f in (nats, gap, size, below, small, count, percent
 _SUMMARIES = ("min", "max", "median", "size")
 _SUMMARISED = ("data_log_ratio", "noise_log_ratio", "loss", "stage_spread", "stage_overlap", "stage_standard_error")
 _OF_ALL = ("dataset", "versions", "request")
-SEPARATED = 0.01  # nats: where NCE's loss is below, the classifier is never in doubt
+_SEPARATED = 0.01  # nats: where NCE's loss is below, the classifier is never in doubt
 _MOST_PIXELS = 2500  # of which all eigenvalues are computed
 
 
@@ -49,7 +49,7 @@ def _switches(fits, bench):
         "mnist": dataset["name"] in ("mnist", "mnist_sample"),
         "fallback": bool(dataset.get("fallback")),
         "fixedfails": any(ending(fit) for fit in fixed),
-        "separates": any(fit.record.get("final_loss", 1) < SEPARATED for fit in fixed),
+        "separates": any(fit.record.get("final_loss", 1) < _SEPARATED for fit in fixed),
         "bench": bool(bench),
     }
     return [rf"\newif\if{name}\{name}{'true' if value else 'false'}" for name, value in switches.items()]
