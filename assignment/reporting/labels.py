@@ -41,6 +41,12 @@ def family_label(family: tuple[str, int]) -> str:
     return f"{weights.replace('_', '-')} weights, {connectivity}-connected"
 
 
+def short_family_label(fit: Fit) -> str:
+    """The family of a fit for narrow columns: "per-edge, 4"."""
+    weights, connectivity = family(fit)
+    return f"{weights.replace('_', '-')}, {connectivity}"
+
+
 def ending(fit: Fit) -> str | None:
     """In words, how a fit ended that did not converge; None for one that did."""
     status = fit.record["status"]

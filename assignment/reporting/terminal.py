@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from assignment.reporting.labels import ending, family, in_order, short_label
+from assignment.reporting.labels import ending, in_order, short_family_label, short_label
 from assignment.reporting.numbers import gap, nats, small
 from assignment.reporting.selection import remarks
 from assignment.results import Fit
@@ -27,7 +27,7 @@ def terminal_table(fits: Iterable[Fit]) -> str:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [_line(row, widths) for row in rows]
     lines.insert(len(_HEADS), "-" * max(map(len, lines)))
-    said = [f"{short_label(fit)} ({_family(fit)}): {ending(fit)}" for fit in ordered if ending(fit)]
+    said = [f"{short_label(fit)} ({short_family_label(fit)}): {ending(fit)}" for fit in ordered if ending(fit)]
     said += remarks(ordered)
     return "\n".join([*lines, "", *said] if said else lines)
 
@@ -38,7 +38,7 @@ def _row(fit):
     learned, error = log_partition["estimate"], log_partition.get("standard_error")
     return (
         short_label(fit),
-        _family(fit),
+        short_family_label(fit),
         nats(learned) + (f" ± {nats(error)}" if error is not None else ""),
         nats(log_partition["exact"]),
         gap(log_partition["gap"]),
@@ -49,11 +49,6 @@ def _row(fit):
         small(record["min_eigenvalue"]),
         f"{record['seconds']:.1f}",
     )
-
-
-def _family(fit):
-    weights, connectivity = family(fit)
-    return f"{weights.replace('_', '-')}, {connectivity}"
 
 
 def _line(row, widths):

@@ -5,7 +5,15 @@ from matplotlib.figure import Figure
 
 from assignment.reporting.drawing import style
 from assignment.reporting.drawing.images import grey, grey_limits, mosaic, mosaic_shape, sample_scale
-from assignment.reporting.labels import by_family, ending, estimator_label, family, family_label, in_order
+from assignment.reporting.labels import (
+    by_family,
+    ending,
+    estimator_label,
+    family,
+    family_label,
+    in_order,
+    short_family_label,
+)
 from assignment.reporting.numbers import signed, uncertain
 from assignment.reporting.selection import Gain, gains
 from assignment.results import Fit
@@ -58,24 +66,18 @@ def showcase(fits: list[Fit]) -> Figure:
     height = style.panel_height((rows * data.shape[1], columns * data.shape[2]), 1.5)
     figure = style.new_figure(2 * max(height, 1.2) + 0.7)
     *panels, last = figure.subplots(2, 3).flat
-    words = ["training images", *(f"{weights}, {neighbours} neighbours" for weights, neighbours in map(_short, fits))]
+    words = ["training images", *(f"{short_family_label(fit)} neighbours" for fit in fits)]
     stacks = [data, *(fit.arrays["samples"] for fit in fits)]
     for axes, images, title in zip(panels, stacks, words, strict=True):
         grey(axes, mosaic(images, rows, columns), grey_limits(data), title)
     for fit in fits:
-        weights, neighbours = _short(fit)
-        label = f"{weights}, {neighbours}: {signed(fit.record['log_partition']['gap'])}"
+        label = f"{short_family_label(fit)}: {signed(fit.record['log_partition']['gap'])}"
         last.plot(fit.arrays["stage_learned"], marker="", label=label)
     last.set(xlabel="stage", title=r"learned $\log Z$, its error (nats)")
     low, high = last.get_ylim()
     last.set_ylim(low - 0.8 * (high - low), high)  # room for the legend
     last.legend(fontsize=7, loc="lower left", handlelength=2)
     return figure
-
-
-def _short(fit):
-    weights, neighbours = family(fit)
-    return weights.replace("_", "-"), neighbours
 
 
 @style.style()
