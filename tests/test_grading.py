@@ -814,7 +814,7 @@ def test_gradescope_archive_runs_as_configured_and_prints_its_seed(tmp_path):
         archive.extractall(source)
     shutil.copytree(DENSE, tmp_path / "submission" / "my folder")
     (tmp_path / "venv" / "bin").mkdir(parents=True)
-    (tmp_path / "venv" / "bin" / "python").write_text(f'#!/bin/sh\nexec {sys.executable} "$@" -k samples --seed 5\n')
+    (tmp_path / "venv" / "bin" / "python").write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@" -k samples --seed 5\n')
     (tmp_path / "venv" / "bin" / "python").chmod(0o755)
     run = ["bash", str(source / "run_autograder")]
     environment = QUIET | {"AUTOGRADER": str(tmp_path)}
