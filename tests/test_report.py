@@ -28,7 +28,7 @@ def root(tmp_path_factory):
     """results/<data set> with every fit that the report speaks of, and a derivation beside it."""
     root = tmp_path_factory.mktemp("reports") / "results" / "mnist"
     more = dict(confused=0.02, final_loss=0.09, epsilon=0.1, closed_form_min_eigenvalue=-2.0, suboptimality=0.004)
-    more |= dict(settings=dict(stage_spread=1.5, noise_decision=0.05, reach=0.75, last_reach=0.1, passes=4))
+    more |= dict(settings=dict(stage_spread=1.5, noise_decision=0.05, reach=0.75, passes=4))
     kinds = [("ml", None), *((name, variant) for name, variants in VARIANTS.items() for variant in variants)]
     for kind, weights, connectivity in itertools.product(kinds, ("shared", "per_edge"), (4, 8)):
         write_fit(root, "bonus8" if connectivity == 8 else kind[0], *kind, weights, connectivity, **more)

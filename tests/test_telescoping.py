@@ -6,12 +6,13 @@ from conftest import random_layer
 
 from assignment.fits import bridges, telescoped_nce
 from assignment.fits.bridges import bridge, known_log_partition, log_partition_from_diagonal
-from assignment.fits.telescoped_nce import fit_telescoped_nce
+from assignment.fits.telescoped_nce import Stages, fit_telescoped_nce
 from assignment.lattice.gaussian import LatticeGaussian
 from assignment.lattice.information import information_product, shared_information
 from assignment.lattice.precision import StencilPrecision
 from assignment.objectives.telescoped_nce import MovingNoise, TelescopedNCE
 from assignment.training.step import Step
+from assignment.training.whitening import whitening_matrix
 
 
 def truth_and_images(weights, size, count, seed=0, connectivity=4):
@@ -187,10 +188,20 @@ def test_a_large_lattice_is_recovered_within_its_error_bars():
     assert abs(error_of_c(result)) < 4 and result.standard_error < 0.25
 
 
-def test_a_fit_of_many_weights_shortens_its_steps_before_it_settles(monkeypatch):
-    """However many the weights are: else the average would begin with the first step of the way."""
-    monkeypatch.setattr(telescoped_nce, "LAST_STEP", 1.0)
-    layer = random_layer(4, "shared", 4, 4, dtype="float32")
-    step = Step(layer, TelescopedNCE(MovingNoise(layer, 0.0)), "adam")
-    stages = telescoped_nce.Stages(step, "adam", 10, seed=0)
-    assert stages.last_reach < stages.reach
+@pytest.mark.parametrize("weights", ["shared", "per_edge"])
+def test_the_last_steps_are_natural_gradient_steps_within_the_cone(weights):
+    """A step times F is (1 + ν)/ν times the gradient downhill. Too long a one is halved until Σ^½ΔΣ^½ is within ±1."""
+    layer = random_layer(4, weights, 4, 3, dtype="float32")
+    theta, sigma = layer.theta.numpy().astype(np.float64), np.linalg.inv(layer.to_dense().numpy().astype(np.float64))
+    parts = [sigma @ layer.operator(unit).to_dense().numpy() for unit in np.eye(len(theta))]
+    information = 0.5 * np.einsum("kij,lji->kl", parts, parts)
+    stages = Stages(Step(layer, TelescopedNCE(MovingNoise(layer, 0.0), noise_ratio=3.0), "sgd"), "sgd", seed=0)
+    gradient = 0.01 * np.random.default_rng(0).standard_normal(len(theta))
+    whitened = whitening_matrix(layer)[1].product(gradient)
+    assert stages.natural_step(whitened)
+    np.testing.assert_allclose(information @ (layer.theta.numpy() - theta), -4 / 3 * gradient, atol=1e-3)
+    assert len(stages.thetas) == 2 and stages.variances[1] > 0
+    layer.assign_theta(theta)
+    assert not stages.natural_step(1e4 * whitened)
+    change = sigma @ layer.operator(layer.theta.numpy() - theta).to_dense().numpy()
+    assert 0.25 < np.abs(np.linalg.eigvals(change)).max() <= 1

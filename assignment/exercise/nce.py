@@ -75,7 +75,6 @@ def telescoped_findings(trained: Trained) -> Found:
             "stage_spread": telescoped_nce.STAGE_SPREAD,
             "noise_decision": telescoped_nce.NOISE_SPREAD,
             "reach": telescoped_nce.REACH,
-            "last_reach": telescoped_nce.LAST_REACH,
             "passes": int(history["passes"]),
         },
     }

@@ -14,6 +14,7 @@ from assignment.fits.result import CONVERGED, FitResult, status
 from assignment.fits.start import begin, restored_on_error
 from assignment.lattice.gaussian import LatticeGaussian
 from assignment.lattice.information import double, information_product, mean_log_likelihood
+from assignment.lattice.nearby import SparseRows
 from assignment.lattice.precision import StencilPrecision
 from assignment.training.loop import Progress
 from assignment.training.whitening import whitening_matrix
@@ -135,13 +136,18 @@ def newton_step(
     expected, root = whitening_matrix(layer, theta)
     gradient = 0.5 * (expected - moments)
 
+    step = natural_direction(layer, theta, root, root.product(gradient))
+    return step, 0.5 * float(gradient @ step)
+
+
+def natural_direction(layer: StencilPrecision, theta: np.ndarray, root: SparseRows, right: np.ndarray) -> np.ndarray:
+    """F⁻¹g at θ, [P], of a gradient that is given in the coordinates of the whitening W there, `right` = Wg."""
+
     def product(phi):
         length = np.linalg.norm(phi)
         return length * root.product(information_product(layer, theta, root.transposed_product(phi / length)))
 
-    right = root.product(gradient)
-    step = root.transposed_product(conjugate_gradients(product, right, min(0.1, np.linalg.norm(right))))
-    return step, 0.5 * float(gradient @ step)
+    return root.transposed_product(conjugate_gradients(product, right, min(0.1, np.linalg.norm(right))))
 
 
 def conjugate_gradients(

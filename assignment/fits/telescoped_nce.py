@@ -8,6 +8,10 @@ has a standard deviation (spread) of STAGE_SPREAD nats over that start: the clas
 the diagonal Gaussian is known, and log Z_{t+1} − log Z_t is bridged, see `bridges` (Rhodes et al. 2020). A second,
 shorter way to log Z of the fit goes straight from its own diagonal: c is the mean of both, weighted by their inverse
 variances. No determinant of Λ enters c. Only whether the fit settles once more is judged by the exact likelihood.
+
+Once the optimizer's steps lead no further, the last stages are natural gradient steps (Amari 1998): NCE's gradient,
+averaged over whole passes with the noise at the fit, times F⁻¹. Near the optimum one is as good as any number of small
+steps (the one-step estimator: van der Vaart, Asymptotic Statistics, section 5.7).
 """
 
 import math
@@ -20,86 +24,63 @@ import tensorflow as tf
 
 from assignment.checks import positive, whole
 from assignment.fits.bridges import STAGE_SPREAD, Bridge, bridge, known_log_partition, log_partition_from_diagonal
-from assignment.fits.maximum_likelihood import likelihood_result
+from assignment.fits.maximum_likelihood import likelihood_result, natural_direction
 from assignment.fits.result import FitResult
 from assignment.fits.start import begin, restored_on_error
+from assignment.lattice.information import double
 from assignment.lattice.precision import StencilPrecision
 from assignment.objectives.nce import check_noise_count
 from assignment.objectives.telescoped_nce import MovingNoise, TelescopedNCE
 from assignment.seeds import seed_pair
 from assignment.training.loop import REACH, Callback, Progress, checked_batch_size, learning_rate, train
 from assignment.training.step import Step
+from assignment.training.whitening import whitening_matrix
 
 # NOISE_SPREAD: within a stage the noise moves to the fit when their log-ratio spreads by so many nats.
-# LAST_REACH, LAST_STEP: once the fit has arrived, the longest step is LAST_REACH nats of spread or, if larger,
-# LAST_STEP·√P, but shorter than before.
-# TOLERANCE, SHARE: the final average is over so many noise images M that their error, P/2M nats, is below TOLERANCE,
-# or below this share of what the sampling of the images costs, P/2N. What is left of the way to the fit adds to that:
-# a fit that is then above both TOLERANCE and P/2N settles once more, ROUNDS times in all.
+# TOLERANCE, SHARE: the last step's gradient is averaged over so many noise images M that their error, P/2M nats, is
+# below TOLERANCE, or below this share of what the sampling of the images costs, P/2N. What is left of the way to the
+# fit adds to that: a fit that is then above both TOLERANCE and P/2N makes one more such step, or a few.
 # FEWEST_PASSES: test images unlike the training images show errors of Λ to first order.
+# SHARES: of those images in the first steps, which need not be as exact; MOST_NATURAL: steps in all.
 # SMALLEST_BATCH: images in a minibatch, where there are so many: steps by one or two images go astray.
 # FEWEST_SEEN: few images are passed over more often, until so many have been seen.
 NOISE_SPREAD = 0.05
-LAST_REACH, LAST_STEP = 0.4, 0.01
-TOLERANCE, SHARE, FEWEST_PASSES = 0.01, 0.1, 4
+TOLERANCE, SHARE, FEWEST_PASSES = 0.008, 0.1, 2
+SHARES, MOST_NATURAL = (1 / 16, 1 / 4, 1), 20
 SMALLEST_BATCH, FEWEST_SEEN = 20, 4000
 MAX_STEPS = 20_000
-ROUNDS = 6
 
 
 class Stages(Callback):
-    """Moves the noise with the fit, ends stages by bridges, and averages θ over the last steps.
+    """Moves the noise with the fit and ends stages by bridges, until the steps lead no further."""
 
-    Args:
-      averaged_steps: how many steps the fit is averaged over, once it has settled.
-    """
-
-    def __init__(self, step: Step, optimizer: Any, averaged_steps: int, seed: int) -> None:
+    def __init__(self, step: Step, optimizer: Any, seed: int) -> None:
         super().__init__(step, optimizer, MAX_STEPS)
-        self.layer, self.objective, self.noise = step.layer, step.objective, step.objective.noise
-        self.averaged_steps, self.seed = averaged_steps, seed
-        self.last_reach = min(0.99 * REACH, max(LAST_REACH, LAST_STEP * math.sqrt(step.phi.shape[0])))
+        self.layer, self.objective, self.noise, self.seed = step.layer, step.objective, step.objective.noise, seed
         self.thetas, self.steps_done = [self.layer.theta.numpy()], [0]
         self.log_partitions, self.variances = [float(self.objective.log_partition)], [0.0]
         self.bridges: list[Bridge] = []
-        self.extra = []
-        self.begin_again()
+        self.extra, self.arrived = [], False
+        self._move_noise()
 
     def lengths(self, k: int) -> tuple[float, float]:
-        return self.reach, learning_rate(self.optimizer, len(self.noise_phi), self.rate_reach)
+        return REACH, learning_rate(self.optimizer, len(self.noise_phi), REACH)
 
     def after(self, k: int, theta: np.ndarray, extra: np.ndarray) -> bool:
         self.extra.append(extra[0])
-        if self.reach > self.last_reach:
-            self._shorten()
-        elif self.discard:
-            self.discard -= 1
-        else:
-            self.total, self.averaged = self.total + theta.astype(np.float64), self.averaged + 1
-        if self.averaged < self.averaged_steps:
+        self.arrived = bool(self.step.slope > 0)  # Fresh images speak against the last move (Kesten 1958).
+        if self.step.spread() > STAGE_SPREAD:
+            self.end_stage()
+        elif np.linalg.norm(self.step.phi - self.noise_phi) > NOISE_SPREAD:
             self._move_noise()
-        return self.averaged == self.averaged_steps
+        return self.arrived
 
     def words(self, loss: float) -> str:
         return f"stage {len(self.thetas)}  spread {self.step.spread():.2f} nats  loss {loss:.3f}"
 
-    def _shorten(self):
-        """Halves the longest step when the loss rises along the last move (Kesten 1958)."""
-        if self.step.slope > 0:
-            self.reach /= 2
-            if self.reach <= self.last_reach:
-                # Adam's second moments are those of the large early gradients: its steps would be tiny. At the early
-                # rate the average over its steps is biased, by 0.6 of its standard error with 274 weights.
-                self.reach = self.rate_reach = self.last_reach
-                self.step.forget()
-
     def _move_noise(self):
-        ends = self.step.spread() > STAGE_SPREAD
-        if ends:
-            self.end_stage()
-        if ends or np.linalg.norm(self.step.phi - self.noise_phi) > NOISE_SPREAD:
-            self.noise.move(self.objective.log_partition)
-            self.noise_phi = self.step.phi.numpy()
+        self.noise.move(self.objective.log_partition)
+        self.noise_phi = self.step.phi.numpy()
 
     def end_stage(self) -> None:
         """Makes the present Gaussian the next stage, with its log Z bridged from the last one."""
@@ -112,14 +93,23 @@ class Stages(Callback):
         self.variances.append(self.variances[-1] + link.variance)
         self.objective.log_partition.assign(self.log_partitions[-1])
         self.step.centre()
+        self._move_noise()
 
-    def begin_again(self) -> None:
-        """Lets the fit settle from the last stage on."""
-        self.reach = self.rate_reach = REACH
-        self.total, self.averaged = np.zeros(self.step.phi.shape[0]), 0
-        self.discard = max(self.averaged_steps // 2, 30)
-        self.noise.move(self.objective.log_partition)
-        self.noise_phi = np.zeros_like(self.total)
+    def natural_step(self, gradient: np.ndarray) -> bool:
+        """A stage of one step from the last one, by the mean of NCE's gradient there, [P] in the step's coordinates.
+
+        No eigenvalue of Σ^½ΔΣ^½ is beyond 1, for the step Δ in Λ: a longer one is halved. Returns whether none was.
+        """
+        layer, theta, ratio = self.layer, double(self.layer), self.objective.noise_ratio
+        root = whitening_matrix(layer, theta)[1]
+        # Where the classes are alike, NCE's Hessian is F·ν/(1 + ν).
+        change = natural_direction(layer, theta, root, -(1 + ratio) / ratio * gradient)
+        halvings = 0
+        while not all(layer.operator(np.float32(theta + way * change)).positive_definite() for way in (1, -1)):
+            change, halvings = change / 2, halvings + 1
+        layer.assign_theta(theta + change)
+        self.end_stage()
+        return halvings == 0
 
     def constant(self) -> tuple[float, float]:
         """(c, its standard error): the constant of the last stage and that of the straight way, averaged."""
@@ -138,6 +128,25 @@ class Stages(Callback):
             "stage_spread": np.array([link.spread for link in self.bridges]),
             "stage_overlap": np.array([link.overlap for link in self.bridges]),
         }
+
+
+class MeanGradient(Callback):
+    """Averages the gradient in the step's coordinates, `total` / `steps`, where the fit stands: its steps are none."""
+
+    def __init__(self, stages: Stages, steps: int) -> None:
+        super().__init__(stages.step, stages.optimizer, steps)
+        self.extra, self.total, self.seen = stages.extra, 0.0, 0
+
+    def lengths(self, k: int) -> tuple[float, float]:
+        return 0.0, 0.0
+
+    def after(self, k: int, theta: np.ndarray, extra: np.ndarray) -> bool:
+        self.extra.append(extra[0])
+        self.total, self.seen = self.total + self.step.gradient.numpy().astype(np.float64), self.seen + 1
+        return False
+
+    def words(self, loss: float) -> str:
+        return f"mean gradient of {self.seen} of {self.steps} minibatches  loss {loss:.3f}"
 
 
 def fit_telescoped_nce(
@@ -159,7 +168,8 @@ def fit_telescoped_nce(
       images: [N, H, W], mean subtracted, or what `load_images` returned.
       optimizer: "sgd", "rmsprop", "adam" or a Keras optimizer.
       noise_ratio: ν.
-      passes: through the data, averaged over at the end; None for as many as the number of weights and images asks.
+      passes: through the data, over which the last step's gradient is averaged; None for as many as the number of
+        weights and images asks.
       batch_size: B, made smaller where a pass would have fewer than 50 minibatches; seed: decides all that is drawn.
       progress: called as progress(step, None, words) after every step.
       strategy: a `tf.distribute.Strategy` whose replicas share each minibatch.
@@ -180,31 +190,29 @@ def fit_telescoped_nce(
         if passes is None:
             enough = max(FEWEST_PASSES, min(layer.theta.shape[0] / (2 * TOLERANCE * len(images)), 1 / SHARE))
             passes = math.ceil(max(enough / noise_ratio, FEWEST_SEEN / len(images)))
-        averaged_steps = whole("passes", passes, least=1) * (len(images) // batch_size)
-        if averaged_steps > MAX_STEPS:
-            raise ValueError(
-                f"passes must be fewer: {passes} of them are {averaged_steps} steps, of {MAX_STEPS} in all"
-            )
-        cost_of_sampling = layer.theta.shape[0] / (2 * len(images))
+        averaged = whole("passes", passes, least=1) * (len(images) // batch_size)
+        if averaged > MAX_STEPS:
+            raise ValueError(f"passes must be fewer: {passes} of them are {averaged} steps, of {MAX_STEPS} in all")
+        bound = max(TOLERANCE, layer.theta.shape[0] / (2 * len(images)))
         objective = TelescopedNCE(MovingNoise(layer, known_log_partition(layer)), noise_ratio)
         step = Step(layer, objective, optimizer, strategy)
-        stages = Stages(step, optimizer, averaged_steps, seed)
-        losses = np.zeros(0)
-        for _ in range(ROUNDS):
-            steps, first = MAX_STEPS - len(losses), len(losses)
-            found = train(
-                step, images, stages, steps=steps, batch_size=batch_size, seed=seed, first=first, progress=progress
-            )
+        stages = Stages(step, optimizer, seed)
+        options = dict(batch_size=batch_size, seed=seed, progress=progress)
+        losses = train(step, images, stages, steps=MAX_STEPS, **options)
+        if not stages.arrived:
+            raise ArithmeticError(f"telescoped NCE did not settle in {MAX_STEPS} steps")
+        stages.end_stage()
+        exact = 0
+        for left in reversed(range(MOST_NATURAL)):
+            mean = MeanGradient(stages, max(1, round(SHARES[min(exact, len(SHARES) - 1)] * averaged)))
+            found = train(step, images, mean, steps=mean.steps, first=len(losses), **options)
             losses = np.concatenate([losses, found])
-            if stages.averaged < averaged_steps:
-                raise ArithmeticError(f"telescoped NCE did not settle in {MAX_STEPS} steps")
-            layer.assign_theta(stages.total / averaged_steps)
-            stages.end_stage()
+            exact += stages.natural_step(mean.total / mean.steps)
+            if left and exact < len(SHARES):
+                continue
             history = {"loss": losses, "halvings": step.halvings.numpy(), "passes": np.array(passes)} | stages.history()
             result = likelihood_result(layer, moments, len(images), history)
-            left = result.suboptimality
-            if left is None or left <= max(TOLERANCE, cost_of_sampling) or len(losses) > MAX_STEPS / 2:
+            if result.suboptimality is None or result.suboptimality <= bound or len(losses) > MAX_STEPS:
                 break
-            stages.begin_again()
         constant, error = stages.constant()
         return replace(result, log_partition=constant, standard_error=error)

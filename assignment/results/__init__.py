@@ -24,7 +24,7 @@ Facts (JSON). No number is NaN or infinite: null stands where there is none.
     held_out        {log_likelihood, maximum_likelihood, gap: how far below}, per test image, with the exact log Z
     min_eigenvalue  of the fitted Λ
     stencil         {diagonal, couplings [K]} for shared weights, else null *
-    settings        the telescoped fit's {stage_spread, noise_decision, reach, last_reach, passes} *
+    settings        the telescoped fit's {stage_spread, noise_decision, reach, passes} *
     request         the options that decide the fit: a fit is made again where they have changed *
     halvings *, drift *, confused *, final_loss *, epsilon *, loss_at_fit *, loss_at_optimum *,
     closed_form_min_eigenvalue *, coin * {seed, outcome}

@@ -15,6 +15,10 @@ from assignment.training.whitening import Whitening
 
 OPTIMIZERS = {"sgd": keras.optimizers.SGD, "rmsprop": keras.optimizers.RMSprop, "adam": keras.optimizers.Adam}
 
+# What is tried of a step, until Λ is positive definite: shares of the optimizer's move and of one along the gradient.
+# Adam and RMSProp can press against the border of the cone where the gradient itself leads along it.
+TRIES = [(0.5**k, 0.0) for k in range(4)] + [(0.0, 0.5**k) for k in range(21)] + [(0.0, 0.0)]
+
 # AutoGraph rewrites the source of all that a graph calls, which took two thirds of the time to the first step. Only the
 # few branches of a step need it; an objective must do without `if` and `while` on tensors.
 unconverted = tf.autograph.experimental.do_not_convert
@@ -38,6 +42,7 @@ class Step:
       phi: φ, [P]; theta: θ, [P]; extra: the objective's own unknowns; layer: the layer that is trained.
       halvings: how often a step was halved, a variable.
       stalled: how many steps in a row were given up, because no halving made Λ positive definite.
+      gradient: the newest one in φ, [P].
       slope: the derivative of the newest loss along the last move; positive where that move now makes it worse.
     """
 
@@ -67,7 +72,7 @@ class Step:
         self.whitening = Whitening(self.layer)
         self._mean, self._extra_origin = zeros(weights), zeros(len(self.extra))
         self.phi, self._extra_phi = tf.Variable(zeros(weights)), tf.Variable(zeros(len(self.extra)))
-        self._last_move, self.slope = zeros(weights), zeros()
+        self._last_move, self.gradient, self.slope = zeros(weights), zeros(weights), zeros()
         self.halvings, self.stalled = tf.Variable(0, trainable=False), tf.Variable(0, trainable=False)
         self.optimizer, self._scheduled = make_optimizer(optimizer), isinstance(optimizer, str)
         self.optimizer.build([self.phi, self._extra_phi])
@@ -133,6 +138,7 @@ class Step:
         finite = tf.reduce_all(tf.math.is_finite(loss)) & tf.reduce_all(tf.math.is_finite(whitened))
         if finite:
             before = tf.identity(self.phi)
+            self.gradient.assign(whitened)
             self.slope.assign(tf.tensordot(whitened, self._last_move, 1))
             self._optimize(whitened, extra, rate)
             self._limit(before, self.phi - before, whitened, reach)
@@ -146,22 +152,16 @@ class Step:
         self.optimizer.apply([gradient, extra], [self.phi, self._extra_phi])
 
     def _limit(self, before, move, gradient, reach):
-        left = self._keep_positive_definite(before, move, reach)
-        if left < 1 / 8:
-            # Adam and RMSProp can press against the border of the cone where the gradient itself leads along it.
-            length = tf.math.divide_no_nan(tf.norm(move), tf.norm(gradient))  # It may have vanished.
-            left = self._keep_positive_definite(before, -gradient * length, reach)
-        self.stalled.assign(tf.where(left > 0, 0, self.stalled + 1))
-
-    def _keep_positive_definite(self, before, move, reach):
-        share = tf.minimum(1.0, reach / tf.norm(move))
-        left = tf.constant(1.0)
-        self._place(before + share * move)
+        """As far along the move as `reach` and the cone allow; or else along the gradient; or nowhere."""
+        steepest = -gradient * tf.math.divide_no_nan(tf.norm(move), tf.norm(gradient))  # It may have vanished.
+        directions = tf.minimum(1.0, tf.math.divide_no_nan(reach, tf.norm(move))) * tf.stack([move, steepest])
+        tried = tf.constant(0)
+        self._place(before + directions[0])
         while not self._positive_definite():
-            left = tf.where(left > 1e-6, left / 2, 0.0)
-            self._place(before + left * share * move)
+            tried += 1
+            self._place(before + tf.tensordot(tf.gather(TRIES, tried), directions, 1))
             self.halvings.assign_add(1)
-        return left
+        self.stalled.assign(tf.where(tried + 1 < len(TRIES), 0, self.stalled + 1))
 
     @unconverted
     def _positive_definite(self):
