@@ -109,7 +109,9 @@ def test_epsilon_is_chosen_by_the_loss(target):
     assert float(objective.loss(layer, x, SEED)) == pytest.approx(target, rel=1e-4)
 
 
-@pytest.mark.parametrize(("weights", "optimizer"), [("shared", "sgd"), ("per_edge", "adam")])
+@pytest.mark.parametrize(
+    ("weights", "optimizer"), [("shared", "sgd"), pytest.param("per_edge", "adam", marks=pytest.mark.slow)]
+)
 def test_matched_fit_reaches_maximum_likelihood_on_digits(weights, optimizer):
     layer, positive = cases.start(4, weights, digits()), []
 

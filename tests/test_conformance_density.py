@@ -85,6 +85,7 @@ def close(ours, theirs, tolerance):
     np.testing.assert_allclose(ours, theirs, rtol=0, atol=tolerance * np.abs(theirs).max())
 
 
+@pytest.mark.slow
 @exactly
 @given(kinds(), sizes, batches, dtypes)
 def test_densities(kind, size, batches, dtype):

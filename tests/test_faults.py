@@ -52,7 +52,7 @@ assert run(killed) == 0
 def test_killed_parts_end_as_if_never_interrupted(tmp_path):
     """SIGKILL while a file is written, against a run in peace."""
     whole, killed, kills = tmp_path / "whole", tmp_path / "killed", os.environ.get("KILLS", "1")
-    command = [sys.executable, "-c", KILLED, whole, killed, kills, "nce", *small(tmp_path)[:-2]]
+    command = [sys.executable, "-c", KILLED, whole, killed, kills, "sm", *small(tmp_path)[:-2]]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     expected, found = results(whole), results(killed)

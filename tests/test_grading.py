@@ -689,6 +689,7 @@ def test_a_hostile_class_harms_nobody_and_leaves_nothing(tmp_path):
     assert again.stdout.count("\n[") + again.stdout.startswith("[") == 1 and "13 broken" in again.stdout
 
 
+@pytest.mark.slow
 def test_a_class_is_graded_from_where_it_stopped_and_again_by_name(tmp_path):
     students, table = tmp_path / "students", tmp_path / "grades.csv"
     for name in ("ada", "bob"):

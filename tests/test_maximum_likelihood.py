@@ -52,9 +52,11 @@ def test_a_small_gap_is_the_exact_one(layer, left):
         there = best + length * direction
         return mean_log_likelihood(layer, moments, best) - mean_log_likelihood(layer, moments, there)
 
-    length = 1.0
-    while not gap(length) < left:  # NaN where that is not positive definite
-        length *= 0.99
+    length, beyond = 0.0, 1.0
+    for _ in range(30):
+        middle = (length + beyond) / 2
+        inside = gap(middle) < left  # NaN where that is not positive definite
+        length, beyond = (middle, beyond) if inside else (length, middle)
     layer.theta.assign(best + length * direction)
     assert suboptimality(layer, moments) == pytest.approx(gap(length), rel=0.05)
 

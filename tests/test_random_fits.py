@@ -35,6 +35,7 @@ def short(monkeypatch):
     """Fits of few steps, without graphs: each would be traced for longer than it runs."""
     for module, name, value in (
         (telescoped_nce, "MAX_STEPS", 400),
+        (telescoped_nce, "MOST_NATURAL", 3),
         (telescoped_nce, "TOLERANCE", 1.0),
         (averaging, "MOST_STEPS", 20),
         (bridges, "STRAIGHT_ERROR", 0.5),

@@ -184,7 +184,9 @@ def test_plain_fit_finds_the_closed_form_where_that_is_positive_definite(optimiz
     assert result.suboptimality == pytest.approx(divergence, rel=1e-6, abs=1e-10)
 
 
-@pytest.mark.parametrize(("weights", "optimizer"), [("shared", "rmsprop"), ("per_edge", "adam")])
+@pytest.mark.parametrize(
+    ("weights", "optimizer"), [("shared", "rmsprop"), pytest.param("per_edge", "adam", marks=pytest.mark.slow)]
+)
 def test_preconditioned_fit_reaches_maximum_likelihood_on_digits(weights, optimizer):
     layer, positive = cases.start(4, weights, digits()), []
 

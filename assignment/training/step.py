@@ -135,14 +135,14 @@ class Step:
         loss, extra, gradient = tf.split(everything, [1, len(self.extra), self.phi.shape[0]])
         # The chain rule through c = c₀ + m·(θ − θ₀) + φ_c.
         whitened = self.whitening.gradient(gradient + self._mean * tf.reduce_sum(extra))
-        finite = tf.reduce_all(tf.math.is_finite(loss)) & tf.reduce_all(tf.math.is_finite(whitened))
-        if finite:
-            before = tf.identity(self.phi)
-            self.gradient.assign(whitened)
-            self.slope.assign(tf.tensordot(whitened, self._last_move, 1))
-            self._optimize(whitened, extra, rate)
-            self._limit(before, self.phi - before, whitened, reach)
-            self._last_move.assign(self.phi - before)
+        finite = tf.reduce_all(tf.math.is_finite(tf.concat([loss, whitened], axis=0)))
+        whitened, reach = tf.where(finite, whitened, tf.zeros_like(whitened)), tf.where(finite, reach, 0.0)
+        before = tf.identity(self.phi)
+        self.gradient.assign(whitened)
+        self.slope.assign(tf.tensordot(whitened, self._last_move, 1))
+        self._optimize(whitened, extra, rate)
+        self._limit(before, self.phi - before, whitened, reach)
+        self._last_move.assign(self.phi - before)
         return tf.where(finite, loss[0], math.nan)
 
     @unconverted
