@@ -306,7 +306,7 @@ INPUT = {
     "nce --dataset mnist_sample --noise fixed --output FOLDER --eta 1e-9": "too many",
     "nce --dataset mnist_sample --noise telescoped --output FOLDER --eta 1e-9": "too many",
     "nce --dataset mnist_sample --noise fixed --output FOLDER --noise-scale 1e99": "variances must be finite",
-    "nce --dataset mnist_sample --noise fixed --output FOLDER --noise-scale 1e-99": "images must vary",
+    "nce --dataset mnist_sample --noise fixed --output FOLDER --noise-scale 1e-99": "variances must be positive",
 }
 
 

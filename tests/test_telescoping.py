@@ -125,7 +125,7 @@ def test_what_is_too_far_is_refused(monkeypatch):
 )
 def test_recovery_within_standard_errors(connectivity, weights, size, optimizer):
     """At the last stage NCE's covariance is (1 + 1/νR) times the Cramér-Rao bound after R passes."""
-    # Many more images than weights, and steps enough to forget the way to the fit.
+    # Many more images than weights.
     count, passes = 6000 if size == 8 or weights == "shared" else 20_000, 2
     truth, images = truth_and_images(weights, size, count, connectivity=connectivity)
     result = fit(truth, images, optimizer, passes=passes)

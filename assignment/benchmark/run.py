@@ -69,8 +69,8 @@ def recover(side: int, progress: Progress | None = None) -> dict[str, Any]:
     """Fits telescoped NCE to draws of the lattice with weights LARGE_TRUTH on side × side pixels.
 
     Returns:
-      A dict: `truth`, `weights` and `standard_errors` (of a fit that averages over as many noise images as images), and
-      `log_partition`, `exact` (of the fitted weights), `standard_error` in nats, and `seconds`.
+      A dict: `truth`, `weights` and `standard_errors` (where the last gradient sees as many noise images as images),
+      and `log_partition`, `exact` (of the fitted weights), `standard_error` in nats, and `seconds`.
     """
     layer = new_layer("shared", side, LARGE_TRUTH)
     errors = np.sqrt(np.diag(np.linalg.inv(shared_information(layer)[1])) * 2 / LARGE_IMAGES)

@@ -51,7 +51,7 @@ class Averaging(Callback):
 
     def lengths(self, k: int) -> tuple[float, float]:
         left = 1.0 if self.arrived is None else falling(k - self.arrived, self.steps)
-        rate = learning_rate(self.optimizer, self.step.phi.shape[0], REACH, self.curvature / SGD_SHARE)
+        rate = learning_rate(self.optimizer, self.step.phi.shape[0], self.curvature / SGD_SHARE)
         return REACH * left, rate * left
 
     def after(self, k: int, theta: np.ndarray, extra: np.ndarray) -> bool:

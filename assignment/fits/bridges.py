@@ -66,7 +66,8 @@ def bridge(
       layer: says how θ makes Λ; its own θ is left alone.
       lower, upper: θ of the two Gaussians, [P].
       seed: a pair of integers.
-      count: draws from either Gaussian; None for STAGE_DRAWS for each nat of spread, fewer of large images.
+      count: draws from either Gaussian; None for STAGE_DRAWS for each nat of spread, fewer of large images, but no
+        fewer than PILOT.
 
     Raises:
       ArithmeticError: the two are too far apart. ValueError: one of them is not positive definite.

@@ -13,7 +13,7 @@ from assignment.fits.result import FitResult
 from assignment.fits.start import begin, restored_on_error
 from assignment.lattice.gaussian import LatticeGaussian, as_gaussian
 from assignment.lattice.precision import StencilPrecision
-from assignment.objectives.nce import NCE, check_noise_count
+from assignment.objectives.nce import NCE
 from assignment.objectives.noise import diagonal_noise
 from assignment.seeds import seed_pair
 from assignment.training.loop import Callback, Progress, checked_batch_size, train
@@ -67,7 +67,7 @@ def fit(
       objective: an object with `loss(model, x, seed)` and `trainable_variables`: none, or its learned log Z.
       images: [N, H, W], mean subtracted, or what `load_images` returned.
       optimizer: "sgd", "rmsprop", "adam" or a Keras optimizer.
-      epochs: passes over the images; batch_size: B.
+      epochs: passes over the images; batch_size: B, at most N.
       snapshots: about how often θ is kept on the way.
       seed: decides all that is drawn.
       progress: called as progress(step, steps, words) every few steps.
@@ -79,14 +79,15 @@ def fit(
       `snapshot_theta`.
 
     Raises:
-      ValueError, TypeError: bad arguments. ArithmeticError: the loss or its gradient was not finite.
+      ValueError, TypeError: bad arguments. ArithmeticError: the loss or its gradient was not finite. UserError: another
+        worker was lost.
     """
     with restored_on_error(model):
         model = as_gaussian(model)
         location = getattr(model, "location", None)
         mean = 0.0 if location is None else location.numpy()
         images, moments = begin(getattr(model, "precision", model), images, seed, mean)
-        batch_size = min(whole("batch_size", batch_size, least=1), len(images))
+        batch_size = checked_batch_size(batch_size, images, 1)
         steps = whole("epochs", epochs, least=1) * (len(images) // batch_size)
         step = Step(model, objective, optimizer, strategy)
         # Called once outside the graph, where its errors are readable.
@@ -134,12 +135,12 @@ def fit_nce(
       layer: a built `StencilPrecision`; its weights are the start, and after the call the fit.
       noise: p_n on [H, W]; None for the diagonal Gaussian with the images' variances.
       noise_ratio: ν.
+      batch_size: B, made smaller where a pass would have fewer than 50 minibatches.
       The others are those of `fit`, as is what is returned; c starts at log Z of the start.
     """
     with restored_on_error(layer):
         images, _ = begin(layer, images, seed)
         batch_size = checked_batch_size(batch_size, images, 50)
-        check_noise_count(noise_ratio, batch_size, layer.pixels)
         start = float(LatticeGaussian(layer).log_partition())
         objective = NCE(diagonal_noise(images) if noise is None else noise, noise_ratio, start)
         return fit(

@@ -7,11 +7,12 @@ Training passes through stages p_0, p_1, …, p_T. A stage ends when the log-rat
 has a standard deviation (spread) of STAGE_SPREAD nats over that start: the classes then still overlap well. log Z_0 of
 the diagonal Gaussian is known, and log Z_{t+1} − log Z_t is bridged, see `bridges` (Rhodes et al. 2020). A second,
 shorter way to log Z of the fit goes straight from its own diagonal: c is the mean of both, weighted by their inverse
-variances. No determinant of Λ enters c. Only whether the fit settles once more is judged by the exact likelihood.
+variances. No determinant of Λ enters c. The exact likelihood decides only whether one more natural step is made.
 
-Once the optimizer's steps lead no further, the last stages are natural gradient steps (Amari 1998): NCE's gradient,
-averaged over whole passes with the noise at the fit, times F⁻¹. Near the optimum one is as good as any number of small
-steps (the one-step estimator: van der Vaart, Asymptotic Statistics, section 5.7).
+Once the optimizer's steps lead no further, the last stages are natural gradient steps (Amari 1998): F⁻¹ times NCE's
+gradient with the noise at the fit, averaged over some minibatches, then over more, at last over whole passes. Near the
+optimum one is as good as any number of small steps (the one-step estimator: van der Vaart, Asymptotic Statistics,
+section 5.7).
 """
 
 import math
@@ -34,14 +35,15 @@ from assignment.objectives.telescoped_nce import MovingNoise, TelescopedNCE
 from assignment.seeds import seed_pair
 from assignment.training.loop import REACH, Callback, Progress, checked_batch_size, learning_rate, train
 from assignment.training.step import Step
-from assignment.training.whitening import whitening_matrix
 
 # NOISE_SPREAD: within a stage the noise moves to the fit when their log-ratio spreads by so many nats.
 # TOLERANCE, SHARE: the last step's gradient is averaged over so many noise images M that their error, P/2M nats, is
 # below TOLERANCE, or below this share of what the sampling of the images costs, P/2N. What is left of the way to the
 # fit adds to that: a fit that is then above both TOLERANCE and P/2N makes one more such step, or a few.
-# FEWEST_PASSES: test images unlike the training images show errors of Λ to first order.
-# SHARES: of those images in the first steps, which need not be as exact; MOST_NATURAL: steps in all.
+# FEWEST_PASSES: of that average; on test images of another kind an error of Λ costs in proportion to itself, not to its
+# square.
+# SHARES: what part of `passes` the gradient of the first, second, … natural step sees; the last serves all further
+# ones. A step that had to be halved does not count. MOST_NATURAL: steps in all, halved ones too.
 # SMALLEST_BATCH: images in a minibatch, where there are so many: steps by one or two images go astray.
 # FEWEST_SEEN: few images are passed over more often, until so many have been seen.
 NOISE_SPREAD = 0.05
@@ -64,7 +66,7 @@ class Stages(Callback):
         self._move_noise()
 
     def lengths(self, k: int) -> tuple[float, float]:
-        return REACH, learning_rate(self.optimizer, len(self.noise_phi), REACH)
+        return REACH, learning_rate(self.optimizer, len(self.noise_phi))
 
     def after(self, k: int, theta: np.ndarray, extra: np.ndarray) -> bool:
         self.extra.append(extra[0])
@@ -96,20 +98,25 @@ class Stages(Callback):
         self._move_noise()
 
     def natural_step(self, gradient: np.ndarray) -> bool:
-        """A stage of one step from the last one, by the mean of NCE's gradient there, [P] in the step's coordinates.
+        """A stage of one step from the last stage, the origin of the step's coordinates.
 
-        No eigenvalue of Σ^½ΔΣ^½ is beyond 1, for the step Δ in Λ: a longer one is halved. Returns whether none was.
+        A step Δ in Λ that is too long is halved, until no eigenvalue of Σ^½ΔΣ^½ is outside ±1; Σ is the last stage's.
+
+        Args:
+          gradient: the mean of that of the loss −J where the last stage is, in the step's coordinates, [P].
+
+        Returns:
+          Whether it was not halved.
         """
         layer, theta, ratio = self.layer, double(self.layer), self.objective.noise_ratio
-        root = whitening_matrix(layer, theta)[1]
         # Where the classes are alike, NCE's Hessian is F·ν/(1 + ν).
-        change = natural_direction(layer, theta, root, -(1 + ratio) / ratio * gradient)
-        halvings = 0
+        change = natural_direction(layer, theta, self.step.whitening.rows, -(1 + ratio) / ratio * gradient)
+        whole = True
         while not all(layer.operator(np.float32(theta + way * change)).positive_definite() for way in (1, -1)):
-            change, halvings = change / 2, halvings + 1
+            change, whole = change / 2, False
         layer.assign_theta(theta + change)
         self.end_stage()
-        return halvings == 0
+        return whole
 
     def constant(self) -> tuple[float, float]:
         """(c, its standard error): the constant of the last stage and that of the straight way, averaged."""
@@ -131,7 +138,7 @@ class Stages(Callback):
 
 
 class MeanGradient(Callback):
-    """Averages the gradient in the step's coordinates, `total` / `steps`, where the fit stands: its steps are none."""
+    """Averages the gradient in the step's coordinates, `total` / `steps`: all steps have the length 0."""
 
     def __init__(self, stages: Stages, steps: int) -> None:
         super().__init__(stages.step, stages.optimizer, steps)
@@ -142,7 +149,7 @@ class MeanGradient(Callback):
 
     def after(self, k: int, theta: np.ndarray, extra: np.ndarray) -> bool:
         self.extra.append(extra[0])
-        self.total, self.seen = self.total + self.step.gradient.numpy().astype(np.float64), self.seen + 1
+        self.total, self.seen = self.total + self.step.gradient.numpy().astype(np.float64), k + 1
         return False
 
     def words(self, loss: float) -> str:
@@ -168,8 +175,8 @@ def fit_telescoped_nce(
       images: [N, H, W], mean subtracted, or what `load_images` returned.
       optimizer: "sgd", "rmsprop", "adam" or a Keras optimizer.
       noise_ratio: ν.
-      passes: through the data, over which the last step's gradient is averaged; None for as many as the number of
-        weights and images asks.
+      passes: through the data, over which the last step's gradient is averaged, and shares of them for the natural
+        steps before; None for as many as the number of weights and images asks.
       batch_size: B, made smaller where a pass would have fewer than 50 minibatches; seed: decides all that is drawn.
       progress: called as progress(step, None, words) after every step.
       strategy: a `tf.distribute.Strategy` whose replicas share each minibatch.
@@ -180,8 +187,8 @@ def fit_telescoped_nce(
       `stage_standard_error` [T + 1]; `stage_spread` and `stage_overlap` [T]. The last stage is the fit.
 
     Raises:
-      ValueError, TypeError: bad arguments, such as a start that is not diagonal. ArithmeticError: the fit failed or did
-        not settle. UserError: another worker was lost.
+      ValueError, TypeError: bad arguments, such as a start that is not diagonal. ArithmeticError: the fit failed, or
+        the optimizer did not arrive. UserError: another worker was lost.
     """
     with restored_on_error(layer):
         images, moments = begin(layer, images, seed)
@@ -192,7 +199,7 @@ def fit_telescoped_nce(
             passes = math.ceil(max(enough / noise_ratio, FEWEST_SEEN / len(images)))
         averaged = whole("passes", passes, least=1) * (len(images) // batch_size)
         if averaged > MAX_STEPS:
-            raise ValueError(f"passes must be fewer: {passes} of them are {averaged} steps, of {MAX_STEPS} in all")
+            raise ValueError(f"passes must be fewer: {passes} of them are {averaged} steps, more than {MAX_STEPS}")
         bound = max(TOLERANCE, layer.theta.shape[0] / (2 * len(images)))
         objective = TelescopedNCE(MovingNoise(layer, known_log_partition(layer)), noise_ratio)
         step = Step(layer, objective, optimizer, strategy)
@@ -200,15 +207,15 @@ def fit_telescoped_nce(
         options = dict(batch_size=batch_size, seed=seed, progress=progress)
         losses = train(step, images, stages, steps=MAX_STEPS, **options)
         if not stages.arrived:
-            raise ArithmeticError(f"telescoped NCE did not settle in {MAX_STEPS} steps")
+            raise ArithmeticError(f"telescoped NCE: the optimizer did not arrive in {MAX_STEPS} steps")
         stages.end_stage()
-        exact = 0
-        for left in reversed(range(MOST_NATURAL)):
-            mean = MeanGradient(stages, max(1, round(SHARES[min(exact, len(SHARES) - 1)] * averaged)))
+        whole_steps = 0
+        for k in range(MOST_NATURAL):
+            mean = MeanGradient(stages, max(1, round(SHARES[min(whole_steps, len(SHARES) - 1)] * averaged)))
             found = train(step, images, mean, steps=mean.steps, first=len(losses), **options)
             losses = np.concatenate([losses, found])
-            exact += stages.natural_step(mean.total / mean.steps)
-            if left and exact < len(SHARES):
+            whole_steps += stages.natural_step(mean.total / mean.steps)
+            if whole_steps < len(SHARES) and k + 1 < MOST_NATURAL:
                 continue
             history = {"loss": losses, "halvings": step.halvings.numpy(), "passes": np.array(passes)} | stages.history()
             result = likelihood_result(layer, moments, len(images), history)

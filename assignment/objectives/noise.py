@@ -38,11 +38,15 @@ class DiagonalNoise:
 
     Args:
       variances: σ², [H, W].
+
+    Raises:
+      ValueError: they are not finite and positive in float32.
     """
 
     def __init__(self, variances: np.ndarray) -> None:
         variances = array("variances", variances, np.shape(variances))
-        varying(array("variances", variances, variances.shape, np.float32))
+        if not (array("variances", variances, variances.shape, np.float32) > 0).all():
+            raise ValueError(f"variances must be positive, not as small as {variances.min():.3g}")
         self.event_shape, self.dtype = tf.TensorShape(variances.shape), tf.float32
         self._variances = tf.constant(variances, tf.float32)
         self._precisions = tf.constant(1 / variances, tf.float32)
@@ -65,14 +69,15 @@ def diagonal_noise(images: np.ndarray, variance: str = "per_pixel", scale: float
       scale: a factor on the variance.
     """
     squares = sum(np.sum(np.square(chunk, dtype=np.float64), axis=0) for chunk in chunks(images))
+    varying(squares)
     variances = squares / len(images) * positive("scale", scale)
     if one_of("variance", variance, VARIANCES) == "isotropic":
         variances = np.full_like(variances, variances.mean())
     return DiagonalNoise(variances)
 
 
-def white_images(n: int | tf.Tensor, layer: StencilPrecision, seed: Sequence[int]) -> tf.Tensor:
-    """n images of independent N(0, 1), [n, H, W]; drawn by rows, which come in pairs where images do not."""
+def white_images(n: int | tf.Tensor, layer: Any, seed: Sequence[int]) -> tf.Tensor:
+    """n images of independent N(0, 1), [n, H, W]; by rows, whose number is more often even: normals come in pairs."""
     return tf.reshape(draw_normal([n * layer.height, layer.width], seed), [n, layer.height, layer.width])
 
 

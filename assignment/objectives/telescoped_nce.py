@@ -24,7 +24,7 @@ class MovingNoise:
     """
 
     def __init__(self, layer: StencilPrecision, log_partition: float) -> None:
-        self.layer, self.dtype = layer, tf.float32
+        self.layer = layer
         self.event_shape = tf.TensorShape([layer.height, layer.width])
         self.theta = tf.Variable(layer.theta.value, trainable=False)
         self.log_partition = tf.Variable(log_partition, dtype=tf.float32, trainable=False)
@@ -41,13 +41,9 @@ class MovingNoise:
         factor = tf.nest.map_structure(tf.convert_to_tensor, self._factor)
         return factor.colour(white_images(n, self.layer, seed))
 
-    def log_prob(self, x: tf.Tensor) -> tf.Tensor:
-        """log p_n of images [N, H, W] with the learned log Z, as [N]."""
-        return -0.5 * self.layer.quadratic_form(x, self.theta) - self.log_partition
-
 
 class TelescopedNCE:
-    """NCE against a `MovingNoise`; B images are compared with exactly ν·B noise images, without coins z.
+    """NCE against a `MovingNoise`: B images and ν·B noise images, rounded, at least one; without the coins z of Step 1.
 
     Args:
       noise: p_n, on the lattice of the models that are fitted; noise_ratio: ν > 0.

@@ -18,7 +18,7 @@ Progress = Callable[[int, int | None, str], None]
 
 
 class Callback:
-    """What a fit does between the steps; this one does nothing, and its steps shrink linearly to nothing.
+    """What a fit does between the steps. This one does nothing, and its steps shrink linearly to nothing.
 
     Args:
       step: the `Step` that is called; optimizer: its name, or an instance; steps: how many there will be.
@@ -34,7 +34,7 @@ class Callback:
     def lengths(self, k: int) -> tuple[float, float]:
         """(the longest that step k may be, in nats of spread; its learning rate)."""
         left = falling(k, self.steps)
-        return REACH * left, learning_rate(self.optimizer, self.step.phi.shape[0], REACH) * left
+        return REACH * left, learning_rate(self.optimizer, self.step.phi.shape[0]) * left
 
     def after(self, k: int, theta: np.ndarray, extra: np.ndarray) -> bool:
         """Called after step number k, with θ [P] and the objective's own unknowns; True ends the fit."""
@@ -96,14 +96,14 @@ def checked_batch_size(batch_size: int, images: np.ndarray, fewest_batches: int)
     return max(1, min(whole("batch_size", batch_size, least=1), len(images) // fewest_batches))
 
 
-def learning_rate(optimizer: str, weights: int, reach: float, curvature: float = 2.0) -> float:
-    """A rate that suits whitened coordinates.
+def learning_rate(optimizer: Any, weights: int, curvature: float = 2.5) -> float:
+    """A rate that suits whitened coordinates; an optimizer that is an instance has its own.
 
-    RMSProp and Adam make steps of about the same length in every coordinate: reach/√P. SGD's is the inverse of the
-    curvature, about the largest eigenvalue of the loss's Hessian. That of NCE is ν/(1 + ν) times W F Wᵀ where the noise
-    is the fit: ½ for shared weights at ν = 1. The default leaves room for per-edge ones.
+    RMSProp and Adam make steps of about the same length in every coordinate: REACH/√P. The rate of SGD is the inverse
+    of the curvature, about the largest eigenvalue of the loss's Hessian, and stable up to twice that. The Hessian of
+    NCE is ν/(1 + ν) times W F Wᵀ where the noise is the fit, so that its eigenvalues are at most about 5.
     """
-    return 1 / curvature if optimizer == "sgd" else reach / math.sqrt(weights)
+    return 1 / curvature if optimizer == "sgd" else REACH / math.sqrt(weights)
 
 
 def falling(step: int, steps: int) -> float:

@@ -40,7 +40,8 @@ class Step:
 
     Attributes:
       phi: φ, [P]; theta: θ, [P]; extra: the objective's own unknowns; layer: the layer that is trained.
-      halvings: how often a step was halved, a variable.
+      whitening: the coordinates, a `Whitening`.
+      halvings: how many tries left the cone, a variable.
       stalled: how many steps in a row were given up, because no halving made Λ positive definite.
       gradient: the newest one in φ, [P].
       slope: the derivative of the newest loss along the last move; positive where that move now makes it worse.
@@ -107,7 +108,7 @@ class Step:
         """Makes the first `count` of K steps in one graph: the noise of the next is drawn while small operations run.
 
         Args:
-          minibatches: [K, B, H, W]; seeds: [K, 2]; reaches: the longest step, [K], in nats of spread.
+          minibatches: [K, B, H, W]; seeds: [K, 2]; reaches: the longest step, [K], in nats: of spread, and of φ_c.
           rates: the learning rate, [K]; not used where the optimizer was given as an instance; count: a scalar, int32.
 
         Returns:
@@ -137,10 +138,11 @@ class Step:
         whitened = self.whitening.gradient(gradient + self._mean * tf.reduce_sum(extra))
         finite = tf.reduce_all(tf.math.is_finite(tf.concat([loss, whitened], axis=0)))
         whitened, reach = tf.where(finite, whitened, tf.zeros_like(whitened)), tf.where(finite, reach, 0.0)
-        before = tf.identity(self.phi)
+        before, extra_before = tf.identity(self.phi), tf.identity(self._extra_phi)
         self.gradient.assign(whitened)
         self.slope.assign(tf.tensordot(whitened, self._last_move, 1))
         self._optimize(whitened, extra, rate)
+        self._extra_phi.assign(tf.clip_by_value(self._extra_phi, extra_before - reach, extra_before + reach))
         self._limit(before, self.phi - before, whitened, reach)
         self._last_move.assign(self.phi - before)
         return tf.where(finite, loss[0], math.nan)
