@@ -190,7 +190,7 @@ def test_a_large_lattice_is_recovered_within_its_error_bars():
 
 @pytest.mark.parametrize("weights", ["shared", "per_edge"])
 def test_the_last_steps_are_natural_gradient_steps_within_the_cone(weights):
-    """A step times F is (1 + ν)/ν times the gradient downhill. Too long a one is halved until Σ^½ΔΣ^½ is within ±1."""
+    """A step times F is (1 + ν)/ν times the gradient downhill. Too long a one is halved: Σ^½ΔΣ^½ is within −1 and 2."""
     layer = random_layer(4, weights, 4, 3, dtype="float32")
     theta, sigma = layer.theta.numpy().astype(np.float64), np.linalg.inv(layer.to_dense().numpy().astype(np.float64))
     parts = [sigma @ layer.operator(unit).to_dense().numpy() for unit in np.eye(len(theta))]
@@ -198,10 +198,10 @@ def test_the_last_steps_are_natural_gradient_steps_within_the_cone(weights):
     stages = Stages(Step(layer, TelescopedNCE(MovingNoise(layer, 0.0), noise_ratio=3.0), "sgd"), "sgd", seed=0)
     gradient = 0.01 * np.random.default_rng(0).standard_normal(len(theta))
     whitened = whitening_matrix(layer)[1].product(gradient)
-    assert stages.natural_step(whitened)
+    assert stages.natural_step(whitened, 1000)
     np.testing.assert_allclose(information @ (layer.theta.numpy() - theta), -4 / 3 * gradient, atol=1e-3)
     assert len(stages.thetas) == 2 and stages.variances[1] > 0
     layer.assign_theta(theta)
-    assert not stages.natural_step(1e4 * whitened)
-    change = sigma @ layer.operator(layer.theta.numpy() - theta).to_dense().numpy()
-    assert 0.25 < np.abs(np.linalg.eigvals(change)).max() <= 1
+    assert not stages.natural_step(1e4 * whitened, 1000)
+    changes = np.linalg.eigvals(sigma @ layer.operator(layer.theta.numpy() - theta).to_dense().numpy())
+    assert -1 < changes.min() and changes.max() < 2 and (changes.min() < -0.5 or changes.max() > 1)

@@ -136,12 +136,14 @@ def newton_step(
     expected, root = whitening_matrix(layer, theta)
     gradient = 0.5 * (expected - moments)
 
-    step = natural_direction(layer, theta, root, root.product(gradient))
-    return step, 0.5 * float(gradient @ step)
+    step, spread = natural_step(layer, theta, root, root.product(gradient))
+    return step, 0.5 * spread**2
 
 
-def natural_direction(layer: StencilPrecision, theta: np.ndarray, root: SparseRows, right: np.ndarray) -> np.ndarray:
-    """F⁻¹g at θ, [P], of a gradient that is given in the coordinates of the whitening W there, `right` = Wg.
+def natural_step(
+    layer: StencilPrecision, theta: np.ndarray, root: SparseRows, right: np.ndarray
+) -> tuple[np.ndarray, float]:
+    """(F⁻¹g at θ, [P]; its spread √(gᵀF⁻¹g)) of a gradient in the coordinates of the whitening W, `right` = Wg.
 
     The relative error is at most 0.1, or ‖Wg‖ where that is less: far from the optimum the step is not exact anyway.
     """
@@ -150,7 +152,8 @@ def natural_direction(layer: StencilPrecision, theta: np.ndarray, root: SparseRo
         length = np.linalg.norm(phi)
         return length * root.product(information_product(layer, theta, root.transposed_product(phi / length)))
 
-    return root.transposed_product(conjugate_gradients(product, right, min(0.1, np.linalg.norm(right))))
+    solution = conjugate_gradients(product, right, min(0.1, np.linalg.norm(right)))
+    return root.transposed_product(solution), float(max(0.0, solution @ right)) ** 0.5
 
 
 def conjugate_gradients(

@@ -25,7 +25,7 @@ import tensorflow as tf
 
 from assignment.checks import positive, whole
 from assignment.fits.bridges import STAGE_SPREAD, Bridge, bridge, known_log_partition, log_partition_from_diagonal
-from assignment.fits.maximum_likelihood import likelihood_result, natural_direction
+from assignment.fits.maximum_likelihood import likelihood_result, natural_step
 from assignment.fits.result import FitResult
 from assignment.fits.start import begin, restored_on_error
 from assignment.lattice.information import double
@@ -42,13 +42,14 @@ from assignment.training.step import Step
 # fit adds to that: a fit that is then above both TOLERANCE and P/2N makes one more such step, or a few.
 # FEWEST_PASSES: of that average; on test images of another kind an error of Λ costs in proportion to itself, not to its
 # square.
-# SHARES: what part of `passes` the gradient of the first, second, … natural step sees; the last serves all further
-# ones. A step that had to be halved does not count. MOST_NATURAL: steps in all, halved ones too.
+# SHARES: what part of `passes` the gradient of the first, second, … natural step sees, but enough images for a spread
+# by noise of ½ nat, or FEWEST_SEEN; the last serves all further ones. A step that is not small does not count.
+# MOST_NATURAL: steps in all.
 # SMALLEST_BATCH: images in a minibatch, where there are so many: steps by one or two images go astray.
 # FEWEST_SEEN: few images are passed over more often, until so many have been seen.
 NOISE_SPREAD = 0.05
 TOLERANCE, SHARE, FEWEST_PASSES = 0.008, 0.1, 2
-SHARES, MOST_NATURAL = (1 / 16, 1 / 4, 1), 20
+SHARES, MOST_NATURAL = (1 / 16, 1 / 4, 1), 40
 SMALLEST_BATCH, FEWEST_SEEN = 20, 4000
 MAX_STEPS = 20_000
 
@@ -97,26 +98,35 @@ class Stages(Callback):
         self.step.centre()
         self._move_noise()
 
-    def natural_step(self, gradient: np.ndarray) -> bool:
+    def natural_step(self, gradient: np.ndarray, seen: int) -> bool:
         """A stage of one step from the last stage, the origin of the step's coordinates.
 
-        A step Δ in Λ that is too long is halved, until no eigenvalue of Σ^½ΔΣ^½ is outside ±1; Σ is the last stage's.
+        It is no longer than twice STAGE_SPREAD, so that it can be bridged. A step Δ in Λ that is still too long is
+        halved, until all eigenvalues of Σ^½ΔΣ^½ are between −1, the border of the cone, and 2; Σ is the last stage's.
 
         Args:
           gradient: the mean of that of the loss −J where the last stage is, in the step's coordinates, [P].
+          seen: the number of images that it is the mean of.
 
         Returns:
-          Whether it was not halved.
+          Whether the step was small, so that what is left is of the order of its square: no eigenvalue above 0.8, and
+          not longer than may be, or than twice what the sampling of images and noise makes it.
         """
         layer, theta, ratio = self.layer, double(self.layer), self.objective.noise_ratio
         # Where the classes are alike, NCE's Hessian is F·ν/(1 + ν).
-        change = natural_direction(layer, theta, self.step.whitening.rows, -(1 + ratio) / ratio * gradient)
-        whole = True
-        while not all(layer.operator(np.float32(theta + way * change)).positive_definite() for way in (1, -1)):
-            change, whole = change / 2, False
+        change, spread = natural_step(layer, theta, self.step.whitening.rows, -(1 + ratio) / ratio * gradient)
+        by_sampling = math.sqrt(len(theta) * (1 + 1 / ratio) / seen)
+        change *= min(1, 2 * STAGE_SPREAD / max(spread, STAGE_SPREAD))
+
+        def inside(length):
+            return bool(layer.operator(np.float32(theta + length * change)).positive_definite())
+
+        small = spread <= 2 * max(STAGE_SPREAD, by_sampling) and inside(1) and inside(-1.25)
+        while not (inside(1) and inside(-0.5)):
+            change = change / 2
         layer.assign_theta(theta + change)
         self.end_stage()
-        return whole
+        return small
 
     def constant(self) -> tuple[float, float]:
         """(c, its standard error): the constant of the last stage and that of the straight way, averaged."""
@@ -175,8 +185,8 @@ def fit_telescoped_nce(
       images: [N, H, W], mean subtracted, or what `load_images` returned.
       optimizer: "sgd", "rmsprop", "adam" or a Keras optimizer.
       noise_ratio: ν.
-      passes: through the data, over which the last step's gradient is averaged, and shares of them for the natural
-        steps before; None for as many as the number of weights and images asks.
+      passes: through the data, over which at least the last step's gradient is averaged, and shares of them for the
+        natural steps before; None for as many as the number of weights and images asks.
       batch_size: B, made smaller where a pass would have fewer than 50 minibatches; seed: decides all that is drawn.
       progress: called as progress(step, None, words) after every step.
       strategy: a `tf.distribute.Strategy` whose replicas share each minibatch.
@@ -195,8 +205,8 @@ def fit_telescoped_nce(
         batch_size = checked_batch_size(batch_size, images, min(50, max(1, len(images) // SMALLEST_BATCH)))
         check_noise_count(positive("noise_ratio", noise_ratio), batch_size, layer.pixels)
         if passes is None:
-            enough = max(FEWEST_PASSES, min(layer.theta.shape[0] / (2 * TOLERANCE * len(images)), 1 / SHARE))
-            passes = math.ceil(max(enough / noise_ratio, FEWEST_SEEN / len(images)))
+            wanted = max(FEWEST_PASSES, min(layer.theta.shape[0] / (2 * TOLERANCE * len(images)), 1 / SHARE))
+            passes = math.ceil(max(wanted / noise_ratio, FEWEST_SEEN / len(images)))
         averaged = whole("passes", passes, least=1) * (len(images) // batch_size)
         if averaged > MAX_STEPS:
             raise ValueError(f"passes must be fewer: {passes} of them are {averaged} steps, more than {MAX_STEPS}")
@@ -209,17 +219,20 @@ def fit_telescoped_nce(
         if not stages.arrived:
             raise ArithmeticError(f"telescoped NCE: the optimizer did not arrive in {MAX_STEPS} steps")
         stages.end_stage()
-        whole_steps = 0
+        enough = math.ceil(min(4 * layer.theta.shape[0] * (1 + 1 / noise_ratio), FEWEST_SEEN) / batch_size)
+        small_steps = 0
         for k in range(MOST_NATURAL):
-            mean = MeanGradient(stages, max(1, round(SHARES[min(whole_steps, len(SHARES) - 1)] * averaged)))
+            share = SHARES[min(small_steps, len(SHARES) - 1)]
+            mean = MeanGradient(stages, max(enough, round(share * averaged)))
             found = train(step, images, mean, steps=mean.steps, first=len(losses), **options)
             losses = np.concatenate([losses, found])
-            whole_steps += stages.natural_step(mean.total / mean.steps)
-            if whole_steps < len(SHARES) and k + 1 < MOST_NATURAL:
+            small_steps += stages.natural_step(mean.total / mean.steps, mean.steps * batch_size)
+            if small_steps < len(SHARES) and k + 1 < MOST_NATURAL:
                 continue
             history = {"loss": losses, "halvings": step.halvings.numpy(), "passes": np.array(passes)} | stages.history()
             result = likelihood_result(layer, moments, len(images), history)
-            if result.suboptimality is None or result.suboptimality <= bound or len(losses) > MAX_STEPS:
+            near = result.suboptimality is None or result.suboptimality <= bound
+            if near or small_steps >= 2 * len(SHARES) or len(losses) > MAX_STEPS:
                 break
         constant, error = stages.constant()
         return replace(result, log_partition=constant, standard_error=error)
