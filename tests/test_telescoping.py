@@ -8,7 +8,7 @@ from assignment.fits import bridges, telescoped_nce
 from assignment.fits.bridges import bridge, known_log_partition, log_partition_from_diagonal
 from assignment.fits.telescoped_nce import Stages, fit_telescoped_nce
 from assignment.lattice.gaussian import LatticeGaussian
-from assignment.lattice.information import information_product, shared_information
+from assignment.lattice.information import double, expected_moments, information_product, shared_information
 from assignment.lattice.precision import StencilPrecision
 from assignment.objectives.telescoped_nce import MovingNoise, TelescopedNCE
 from assignment.training.step import Step
@@ -205,3 +205,17 @@ def test_the_last_steps_are_natural_gradient_steps_within_the_cone(weights):
     assert not stages.natural_step(1e4 * whitened, 1000)
     changes = np.linalg.eigvals(sigma @ layer.operator(layer.theta.numpy() - theta).to_dense().numpy())
     assert -1 < changes.min() and changes.max() < 2 and (changes.min() < -0.5 or changes.max() > 1)
+
+
+def test_a_long_natural_step_is_cut_to_what_can_be_bridged():
+    """Of 5.9 nats of spread, 3 are made; the step counts as small only where sampling alone makes it so long."""
+    layer = random_layer(4, "per_edge", 12, 12, dtype="float32")
+    theta = double(layer)
+    stages = Stages(Step(layer, TelescopedNCE(MovingNoise(layer, 0.0)), "sgd"), "sgd", seed=0)
+    # F⁻¹ of it makes Λ longer by 0.7, for Fθ is half the expected moments.
+    gradient = stages.step.whitening.rows.product(-0.5 * 0.35 * expected_moments(layer))
+    for seen, small in ((10**6, False), (20, True)):
+        layer.assign_theta(theta)
+        stages.step.centre()
+        assert stages.natural_step(gradient, seen) == small
+        np.testing.assert_allclose(layer.theta.numpy() / theta, 1 + 3 / np.sqrt(72), atol=0.02)
