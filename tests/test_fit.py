@@ -82,6 +82,44 @@ def test_no_step_is_longer_than_its_reach():
     assert step.spread() == pytest.approx(0.01, rel=1e-4)
 
 
+class Lopsided:
+    """A loss that pulls at its own unknown; times NaN or infinity it has no finite gradient."""
+
+    def __init__(self, scale=1.0):
+        self.scale, self.unknown = scale, tf.Variable(5.0)
+        self.trainable_variables = (self.unknown,)
+
+    def loss(self, model, x, seed):
+        return self.scale * (tf.reduce_sum(model.precision.theta.value**2) + 1e3 * self.unknown)
+
+
+@pytest.mark.usefixtures("eagerly")
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_the_constant_moves_by_no_more_than_the_reach(optimizer):
+    for reach in (0.0, 0.01):
+        step = Step(small(), Lopsided(), optimizer)
+        start = step.theta.numpy()
+        walk(step, reach=reach, rate=100.0)
+        along = tf.tensordot(step._mean, step.theta - start, 1)
+        assert float(5 + along - step.extra[0]) == pytest.approx(reach, abs=1e-4)
+        assert step.spread() == pytest.approx(reach, rel=1e-4)
+
+
+@pytest.mark.usefixtures("eagerly")
+@pytest.mark.parametrize("scale", [np.nan, np.inf])
+def test_nothing_moves_where_a_gradient_is_not_finite(scale):
+    step = Step(small(), Lopsided(scale), "adam")
+    start = step.theta.numpy()
+    np.testing.assert_array_equal(walk(step, rate=100.0), [start])
+    assert float(step.extra[0]) == 5 and step.spread() == 0
+
+
+def test_a_move_that_overflows_is_none():
+    step = Step(small(), Pull(5.0), keras.optimizers.SGD(3e38))
+    start = step.theta.numpy()
+    np.testing.assert_array_equal(walk(step), [start])
+
+
 @pytest.mark.usefixtures("eagerly")
 @pytest.mark.parametrize("weights", ["shared", "per_edge"])
 def test_gradient_descent_in_whitened_coordinates(weights):

@@ -134,16 +134,14 @@ def newton_step(
     """
     theta = double(layer, theta)
     expected, root = whitening_matrix(layer, theta)
-    gradient = 0.5 * (expected - moments)
-
-    step, spread = natural_step(layer, theta, root, root.product(gradient))
+    step, spread = natural_gradient(layer, theta, root, root.product(0.5 * (expected - moments)))
     return step, 0.5 * spread**2
 
 
-def natural_step(
+def natural_gradient(
     layer: StencilPrecision, theta: np.ndarray, root: SparseRows, right: np.ndarray
 ) -> tuple[np.ndarray, float]:
-    """(F⁻¹g at θ, [P]; its spread √(gᵀF⁻¹g)) of a gradient in the coordinates of the whitening W, `right` = Wg.
+    """(F⁻¹g at θ, [P]; its spread √(gᵀF⁻¹g)) of a gradient g in the coordinates of the whitening W, `right` = Wg.
 
     The relative error is at most 0.1, or ‖Wg‖ where that is less: far from the optimum the step is not exact anyway.
     """

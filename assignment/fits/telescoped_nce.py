@@ -25,7 +25,7 @@ import tensorflow as tf
 
 from assignment.checks import positive, whole
 from assignment.fits.bridges import STAGE_SPREAD, Bridge, bridge, known_log_partition, log_partition_from_diagonal
-from assignment.fits.maximum_likelihood import likelihood_result, natural_step
+from assignment.fits.maximum_likelihood import likelihood_result, natural_gradient
 from assignment.fits.result import FitResult
 from assignment.fits.start import begin, restored_on_error
 from assignment.lattice.information import double
@@ -114,7 +114,7 @@ class Stages(Callback):
         """
         layer, theta, ratio = self.layer, double(self.layer), self.objective.noise_ratio
         # Where the classes are alike, NCE's Hessian is F·ν/(1 + ν).
-        change, spread = natural_step(layer, theta, self.step.whitening.rows, -(1 + ratio) / ratio * gradient)
+        change, spread = natural_gradient(layer, theta, self.step.whitening.rows, -(1 + ratio) / ratio * gradient)
         by_sampling = math.sqrt(len(theta) * (1 + 1 / ratio) / seen)
         change *= min(1, 2 * STAGE_SPREAD / max(spread, STAGE_SPREAD))
 

@@ -137,7 +137,8 @@ class Step:
         # The chain rule through c = c₀ + m·(θ − θ₀) + φ_c.
         whitened = self.whitening.gradient(gradient + self._mean * tf.reduce_sum(extra))
         finite = tf.reduce_all(tf.math.is_finite(tf.concat([loss, whitened], axis=0)))
-        whitened, reach = tf.where(finite, whitened, tf.zeros_like(whitened)), tf.where(finite, reach, 0.0)
+        whitened, extra = (tf.where(finite, part, tf.zeros_like(part)) for part in (whitened, extra))
+        reach = tf.where(finite, reach, 0.0)
         before, extra_before = tf.identity(self.phi), tf.identity(self._extra_phi)
         self.gradient.assign(whitened)
         self.slope.assign(tf.tensordot(whitened, self._last_move, 1))
@@ -156,7 +157,9 @@ class Step:
     def _limit(self, before, move, gradient, reach):
         """As far along the move as `reach` and the cone allow; or else along the gradient; or nowhere."""
         steepest = -gradient * tf.math.divide_no_nan(tf.norm(move), tf.norm(gradient))  # It may have vanished.
-        directions = tf.minimum(1.0, tf.math.divide_no_nan(reach, tf.norm(move))) * tf.stack([move, steepest])
+        length = tf.norm(move)
+        share = tf.where(tf.math.is_finite(length), tf.minimum(1.0, tf.math.divide_no_nan(reach, length)), 0.0)
+        directions = tf.math.multiply_no_nan(tf.stack([move, steepest]), share)  # Nowhere, if the move overflows.
         tried = tf.constant(0)
         self._place(before + directions[0])
         while not self._positive_definite():
