@@ -16,7 +16,7 @@ _STALE_SECONDS = 60.0
 
 
 def write_whole(path: str | Path, write: Callable[[BinaryIO], object]) -> None:
-    """Writes a file so that nobody ever sees part of it: beside its place, then renamed.
+    """Writes a file so that nobody ever sees part of it: beside its place, flushed to disk, then renamed.
 
     Args:
       path: where the file belongs; its folder is made if need be, and rid of what killed runs left there.
@@ -33,6 +33,8 @@ def write_whole(path: str | Path, write: Callable[[BinaryIO], object]) -> None:
         try:
             with open(temporary, "wb") as file:
                 write(file)
+                file.flush()
+                os.fsync(file.fileno())
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
