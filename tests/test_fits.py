@@ -105,6 +105,11 @@ def test_the_suboptimality_is_the_gap_to_the_maximum(fitted):
     assert 0 <= result.suboptimality < 0.01
 
 
+def test_a_fit_that_is_not_converged_says_below_what_it_is():
+    result = fit_nce(StencilPrecision().match_variances(X), X, "sgd", epochs=1, batch_size=12, noise_ratio=0.1)
+    assert result.status == f"not converged: {result.suboptimality:.3g} nats below maximum likelihood"
+
+
 def frozen(part):
     layer = start()
     (layer if part == "layer" else layer.theta).trainable = False

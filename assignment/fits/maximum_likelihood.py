@@ -103,7 +103,7 @@ def likelihood_result(
     """The result of a fit whose optimum is that of maximum likelihood, from the images' average moments [P]."""
     try:
         left = suboptimality(layer, moments)
-        words = status(layer, image_count, left)
+        words = status(layer, image_count, left, "maximum likelihood")
     except RuntimeError:
         left, words = None, "not known to be the optimum: the likelihood of these images has no maximum that was found"
     return FitResult(LatticeGaussian(layer), log_partition, standard_error, words, left, history)

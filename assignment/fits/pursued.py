@@ -84,7 +84,7 @@ class PlainOptimum:
             return FitResult(gaussian, None, None, words, None, history)
         moments = expected_moments(layer, self.theta)
         left = mean_log_likelihood(layer, moments, self.theta) - mean_log_likelihood(layer, moments, double(layer))
-        return FitResult(gaussian, None, None, status(layer, len(self.images), left), left, history)
+        return FitResult(gaussian, None, None, status(layer, len(self.images), left, "its optimum"), left, history)
 
 
 class Quadratic(NamedTuple):

@@ -34,10 +34,10 @@ class FitResult:
     history: dict[str, np.ndarray]
 
 
-def status(layer: StencilPrecision, image_count: int, suboptimality: float) -> str:
+def status(layer: StencilPrecision, image_count: int, suboptimality: float, optimum: str) -> str:
     """ "converged" where what is left costs at most twice what the sampling of the images costs, P/2N nats.
 
-    Below CLOSE_ENOUGH a fit is converged in any case.
+    Below CLOSE_ENOUGH a fit is converged in any case; else the words say how far it is below the `optimum`.
     """
     bound = max(CLOSE_ENOUGH, layer.theta.shape[0] / image_count)
-    return CONVERGED if suboptimality <= bound else f"{NOT_CONVERGED}: {suboptimality:.3g} nats below its optimum"
+    return CONVERGED if suboptimality <= bound else f"{NOT_CONVERGED}: {suboptimality:.3g} nats below {optimum}"
