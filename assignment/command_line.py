@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _prepare_surroundings()
         run_part = _import_run_part()
         run_part(options.part, vars(options))
-    except (UserError, ValueError, TypeError) as error:
+    except (ValueError, TypeError) as error:  # A UserError is a ValueError.
         return _complain(error, 2)
     except (ArithmeticError, RuntimeError) as error:
         return _complain(error, 1)

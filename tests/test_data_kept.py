@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 from data_files import alter, contents, small_images, truncate, write_idx
 
-from assignment.data import load_splits, store
+from assignment.data import load_splits, preprocess, store
 from assignment.errors import UserError
 
 FILES = ["SHA256SUMS", "facts.json", "mean.npy", "test.npy", "train.npy"]
 WRITING = "writing the preprocessed images of mine (once, 0 MB)"
 IMAGES = small_images()
+EXPECTED = [images.tobytes() for images in preprocess(**IMAGES)[:2]]
 
 
 def load(data_dir):
@@ -27,19 +28,15 @@ def load(data_dir):
 @pytest.fixture(scope="module")
 def made_once(tmp_path_factory):
     data_dir = tmp_path_factory.mktemp("made")
-    return data_dir, contents(load(data_dir))
-
-
-@pytest.fixture
-def expected(made_once):
-    return made_once[1]
+    load(data_dir)
+    return data_dir
 
 
 @pytest.fixture
 def made(made_once, tmp_path, capsys):
     """A data folder with preprocessed images, that a test may damage."""
     capsys.readouterr()
-    return shutil.copytree(made_once[0], tmp_path / "data")
+    return shutil.copytree(made_once, tmp_path / "data")
 
 
 def folder_of(data_dir):
@@ -52,12 +49,12 @@ def listing(folder):
     return sorted(os.listdir(folder))
 
 
-def test_they_are_written_once_with_a_word_on_size_and_place(tmp_path, expected, capsys):
-    assert contents(load(tmp_path / "data")) == expected
+def test_they_are_written_once_with_a_word_on_size_and_place(tmp_path, capsys):
+    assert contents(load(tmp_path / "data")) == EXPECTED
     folder = folder_of(tmp_path / "data")
     assert capsys.readouterr().err == f"{WRITING} to {folder} …\n" and listing(folder) == FILES
     splits = load(tmp_path / "data")
-    assert contents(splits) == expected and capsys.readouterr().err == ""
+    assert contents(splits) == EXPECTED and capsys.readouterr().err == ""
     assert all(isinstance(split.images, np.memmap) for split in splits)
 
 
@@ -97,21 +94,21 @@ DAMAGE = {
 
 @pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
 @pytest.mark.parametrize("file", FILES)
-def test_damage_is_noticed_and_mended(made, expected, capsys, file, damage):
+def test_damage_is_noticed_and_mended(made, capsys, file, damage):
     folder = folder_of(made)
     damage(folder / file)
-    assert contents(load(made)) == expected
+    assert contents(load(made)) == EXPECTED
     told = capsys.readouterr().err
     assert f"making {folder} again" in told and WRITING in told
-    assert contents(load(made)) == expected
+    assert contents(load(made)) == EXPECTED
     assert capsys.readouterr().err == "" and listing(folder) == FILES
     assert listing(folder.parent) == sorted([".lock", folder.name])
 
 
 @pytest.mark.parametrize("name, value", [("numpy.__version__", "1.0"), ("assignment.data.images._LAYOUT", 0)])
-def test_what_was_made_in_another_way_is_made_anew(made, expected, capsys, monkeypatch, name, value):
+def test_what_was_made_in_another_way_is_made_anew(made, capsys, monkeypatch, name, value):
     monkeypatch.setattr(name, value)
-    assert contents(load(made)) == expected
+    assert contents(load(made)) == EXPECTED
     assert WRITING in capsys.readouterr().err
 
 
@@ -127,7 +124,7 @@ def scratch(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("number, words", [(13, "Permission denied"), (1, "not permitted"), (30, "Read-only")])
-def test_a_read_only_data_folder_is_gone_round(tmp_path, expected, scratch, monkeypatch, capsys, number, words):
+def test_a_read_only_data_folder_is_gone_round(tmp_path, scratch, monkeypatch, capsys, number, words):
     """Forbidden by a lock that cannot be had, since root may write everywhere."""
     flock = fcntl.flock
 
@@ -138,7 +135,7 @@ def test_a_read_only_data_folder_is_gone_round(tmp_path, expected, scratch, monk
 
     monkeypatch.setattr(fcntl, "flock", forbid)
     splits = load(tmp_path / "data")
-    assert listing(scratch) == [] and contents(splits) == expected
+    assert listing(scratch) == [] and contents(splits) == EXPECTED
     lines = capsys.readouterr().err.splitlines()
     assert f"cannot write to the data folder {tmp_path / 'data'} (" in lines[0] and words in lines[0]
     assert f"go to {scratch}" in lines[0] and lines[1].startswith(WRITING) and len(lines) == 2
@@ -153,9 +150,9 @@ def test_images_that_may_not_be_read_are_tried_twice_at_most(tmp_path, scratch, 
     assert listing(scratch) == [] and capsys.readouterr().err.count("cannot write") == 1
 
 
-def test_a_folder_that_became_read_only_still_serves(made, expected, monkeypatch, capsys):
+def test_a_folder_that_became_read_only_still_serves(made, monkeypatch, capsys):
     monkeypatch.setattr(fcntl, "flock", lambda *_: pytest.fail("the data folder was written to"))
-    assert contents(load(made)) == expected and capsys.readouterr().err == ""
+    assert contents(load(made)) == EXPECTED and capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize("size", [1_000_000, 5_000_000])
@@ -205,7 +202,7 @@ MOMENTS = [
 
 
 @pytest.mark.parametrize("home, name, call", MOMENTS)
-def test_what_a_killed_process_left_is_made_good(made, expected, tmp_path, home, name, call):
+def test_what_a_killed_process_left_is_made_good(made, tmp_path, home, name, call):
     """With damaged images in place, so that they are taken away (the first renaming) before the new ones come."""
     folder = folder_of(made)
     truncate(folder / "train.npy")
@@ -214,11 +211,11 @@ def test_what_a_killed_process_left_is_made_good(made, expected, tmp_path, home,
     assert subprocess.run(command, capture_output=True).returncode == -9
     assert list(folder.parent.glob(".preparing-*"))
     assert folder.exists() == ((name, call) != ("rename", 2))
-    assert contents(load(made)) == expected
+    assert contents(load(made)) == EXPECTED
     assert listing(folder.parent) == sorted([".lock", folder.name]) and listing(folder) == FILES
 
 
-def test_two_processes_at_once_write_once(tmp_path, expected):
+def test_two_processes_at_once_write_once(tmp_path):
     code = (
         "import hashlib, sys; from assignment.data import load_splits;"
         "splits = load_splits('mine', images=sys.argv[2], data_dir=sys.argv[1]);"
@@ -226,7 +223,9 @@ def test_two_processes_at_once_write_once(tmp_path, expected):
     )
     np.savez(tmp_path / "x.npz", **IMAGES)
     command = [sys.executable, "-c", code, tmp_path, tmp_path / "x.npz"]
-    with store._alone(tmp_path / "preprocessed" / "mine"):  # Both come to wait, and then go on at once.
+    (tmp_path / "preprocessed" / "mine").mkdir(parents=True)
+    with open(tmp_path / "preprocessed" / "mine" / ".lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # Both come to wait, and then go on at once.
         both = [subprocess.Popen(command, stdout=-1, stderr=-1, text=True) for _ in range(2)]
         for process in both:
             assert "another process is preparing data" in process.stderr.readline()
@@ -234,4 +233,4 @@ def test_two_processes_at_once_write_once(tmp_path, expected):
     assert [process.returncode for process in both] == [0, 0], outputs
     assert outputs[0][0] == outputs[1][0] != ""
     assert sum(err.count(WRITING) for _, err in outputs) == 1
-    assert contents(load(tmp_path)) == expected
+    assert contents(load(tmp_path)) == EXPECTED

@@ -6,14 +6,11 @@ row by row (Y. LeCun, C. Cortes, C. Burges, "The MNIST database of handwritten d
 
 import gzip
 import math
+import mmap
 import os
 import re
-import shutil
 import struct
-import tempfile
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -23,8 +20,7 @@ from assignment.data.preprocessing import SPLITS, check_images
 from assignment.errors import UserError
 
 _TYPES = {0x08: "uint8", 0x09: "int8", 0x0B: "int16", 0x0C: "int32", 0x0D: "float32", 0x0E: "float64"}
-_NAMES = {"train": "train", "test": "t10k|test"}
-_EXAMPLES = {"train": "train-images-idx3-ubyte", "test": "t10k-images-idx3-ubyte"}
+_PREFIXES = {"train": "train", "test": "t10k"}
 
 
 def read_folder(folder: str | os.PathLike) -> dict[str, np.ndarray]:
@@ -35,7 +31,7 @@ def read_folder(folder: str | os.PathLike) -> dict[str, np.ndarray]:
     read.
 
     Returns:
-      {"train": [N, H, W] uint8, "test": the same}, memory maps.
+      {"train": [N, H, W] uint8, "test": the same}; memory maps of files that are not gzipped.
 
     Raises:
       UserError: the folder or a file is missing, unreadable, damaged, or there are two for one split.
@@ -50,7 +46,8 @@ def read_folder(folder: str | os.PathLike) -> dict[str, np.ndarray]:
 def _read_only_one(paths: list[Path], split: str, folder: Path) -> np.ndarray:
     """The images of the one file there is; of several, if they hold the same."""
     if not paths:
-        raise UserError(f"{folder} lacks the {split} images: an IDX file with a name such as {_EXAMPLES[split]}")
+        example = f"{_PREFIXES[split]}-images-idx3-ubyte"
+        raise UserError(f"{folder} lacks the {split} images: an IDX file with a name such as {example}")
     first, *others = map(_read, paths)
     for path, other in zip(paths[1:], others, strict=True):
         if not np.array_equal(first, other):
@@ -61,49 +58,46 @@ def _read_only_one(paths: list[Path], split: str, folder: Path) -> np.ndarray:
 def _holds(path: Path, split: str) -> bool:
     """Does a file hold the images of a split? Not if it holds labels, is hidden, or is of another kind."""
     name = path.name.lower()
-    found = [split for split, words in _NAMES.items() if re.search(words, name)]
-    if found[:1] != [split] or "label" in name or name.startswith("."):
+    named = "train" if "train" in name else "test" if "t10k" in name or "test" in name else None
+    if named != split or "label" in name or name.startswith("."):
         return False
     if "image" in name:
         return True
     try:
-        with _unzipped(path) as file:
+        with _open(path) as file:
             return bool(re.match(rb"\0\0[\x08-\x0e]\x03", file.read(4)))
     except (OSError, EOFError, zlib.error):
         return False
 
 
+def _open(path: Path) -> BinaryIO:
+    """The file, unzipped if it is a gzip file by its content."""
+    with open(path, "rb") as file:
+        zipped = file.read(2) == b"\x1f\x8b"
+    return gzip.open(path) if zipped else open(path, "rb")
+
+
 def _read(path: Path) -> np.ndarray:
-    """The images [N, H, W] of an IDX file, gzipped or not, as a memory map; of a temporary file if it is gzipped."""
+    """The images [N, H, W] of an IDX file, gzipped or not."""
     try:
-        with _unzipped(path) as content, tempfile.TemporaryFile() as copy:
-            file = content
-            if isinstance(content, gzip.GzipFile):
-                shutil.copyfileobj(content, copy)
-                file = copy
-                file.seek(0)
-            start = file.read(4)
-            zeros, code, rank = struct.unpack(">HBB", start + b"\0\0\x08\x01"[len(start) :])
-            if zeros or code not in _TYPES:
-                raise UserError(f"{path} is no IDX file: wrong magic number 0x{start.hex()}")
-            axes = file.read(4 * rank)
-            shape = struct.unpack(f">{len(axes) // 4}I", axes[: len(axes) // 4 * 4])
-            left = os.fstat(file.fileno()).st_size - file.tell()
-            if len(shape) < rank or left < math.prod(shape) * np.dtype(_TYPES[code]).itemsize:
-                raise UserError(f"{path} is truncated: only {left:,} bytes for shape {shape}; get the file again")
-            check_images(np.broadcast_to(np.zeros([], _TYPES[code]), shape[:4]), path)
-            if left > math.prod(shape):
-                raise UserError(f"{path} is longer than its header says: {left:,} bytes for shape {shape}")
-            return np.memmap(file, np.uint8, "r", file.tell(), shape)
+        with _open(path) as file:
+            mapped = not isinstance(file, gzip.GzipFile) and path.stat().st_size > 0
+            content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if mapped else file.read()
+        zeros, code, rank = struct.unpack(">HBB", content[:4])
+        if zeros or code not in _TYPES:
+            raise UserError(f"{path} is no IDX file: wrong magic number 0x{content[:4].hex()}")
+        start = 4 + 4 * rank
+        shape = struct.unpack(f">{rank}I", content[4:start])
+    except struct.error:
+        raise UserError(f"{path} is truncated within its header; get the file again") from None
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise UserError(f"{path} is a damaged gzip file ({error}); get the file again") from error
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from error
-
-
-@contextmanager
-def _unzipped(path: Path) -> Iterator[BinaryIO]:
-    with open(path, "rb") as file:
-        zipped = file.read(2) == b"\x1f\x8b"
-    with (gzip.open if zipped else open)(path, "rb") as file:
-        yield file
+    found, needed = len(content) - start, math.prod(shape) * np.dtype(_TYPES[code]).itemsize
+    if found < needed:
+        raise UserError(f"{path} is truncated: only {found:,} bytes for shape {shape}; get the file again")
+    check_images(np.broadcast_to(np.zeros([], _TYPES[code]), shape[:4]), path)
+    if found > needed:
+        raise UserError(f"{path} is longer than its header says: {found:,} bytes for shape {shape}")
+    return np.frombuffer(content, np.uint8, offset=start).reshape(shape)

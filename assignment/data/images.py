@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from assignment.data.catalogue import SAMPLE, from_catalogue
-from assignment.data.own import Own, own_images
+from assignment.data.own import own_images
 from assignment.data.preprocessing import SPLITS, RawImages, check_noise, check_splits, mean_image, noisy, sha256
 from assignment.data.store import data_folder, kept, write_npy
 from assignment.errors import UserError, did_you_mean
@@ -96,8 +96,8 @@ def load_splits(
         raise TypeError(f"name must be a string, not {name!r}")
     check_noise(noise_std, seed)
     noise_std, seed = float(noise_std), int(seed)
-    folder, own = data_folder(data_dir), Own(**own)
-    raw = own_images(own, name, seed) if own.given else from_catalogue(name, folder)
+    folder = data_folder(data_dir)
+    raw = own_images(name, seed, **own) or from_catalogue(name, folder)
     made = hashlib.sha256(repr([_LAYOUT, raw.digest, np.__version__]).encode()).hexdigest()
     key = f"preprocessed/{raw.name}/std{noise_std}-seed{seed}-{made[:16]}"
     arrays, facts = kept(folder, key, partial(_write, raw, folder / key, noise_std, seed))

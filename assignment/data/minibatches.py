@@ -1,12 +1,10 @@
-"""What a fit asks of its images: minibatches in random order, and chunks for statistics."""
+"""Images in pieces: minibatches in random order, and chunks in order."""
 
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from assignment.checks import whole
-
-_CHUNK_BYTES = 2**25
 
 
 def minibatches(images: np.ndarray, batch_size: int, seed: int | Sequence[int]) -> Iterator[np.ndarray]:
@@ -29,9 +27,9 @@ def minibatches(images: np.ndarray, batch_size: int, seed: int | Sequence[int]) 
     return _passes(images, size, np.random.default_rng(seed))
 
 
-def chunks(images: np.ndarray) -> Iterator[np.ndarray]:
-    """All images in order, in arrays [≤ m, H, W] of at most 32 MiB, if not one image alone."""
-    length = max(1, _CHUNK_BYTES // images[0].nbytes)
+def chunks(images: np.ndarray, chunk_bytes: int = 2**25) -> Iterator[np.ndarray]:
+    """All images in order, in arrays [≤ m, H, W] of at most `chunk_bytes` bytes, if not one image alone."""
+    length = max(1, chunk_bytes // max(1, images[:1].nbytes))
     return (images[start : start + length] for start in range(0, len(images), length))
 
 

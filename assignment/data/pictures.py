@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from assignment.data.preprocessing import SPLITS, RawImages, check_images, give_back, sha256
+from assignment.checks import whole
+from assignment.data.preprocessing import SPLITS, RawImages, check_images, sha256
 from assignment.errors import UserError
 
 # Of the images of one array or folder, one in so many is for testing; and so many training patches for one to test on.
@@ -28,22 +29,29 @@ def cut_or_whole(
     Raises:
       UserError: in one line, which file is refused and why.
     """
+    if patch is None and patches is not None:
+        raise UserError("patches is the number of patches to cut: give their size too, such as patch=(20, 24)")
+    if patch is not None:
+        if not isinstance(patch, (tuple, list)) or len(patch) != 2:
+            raise TypeError(f"patch must be a pair (H, W) of integers, not {patch!r}")
+        patch = tuple(whole(f"patch[{axis}]", length, least=2) for axis, length in enumerate(patch))
+        patches = whole("patches", _PATCHES if patches is None else patches, least=1)
     stacks = _stacks(images, name, transpose)
-    patch, train = patch and tuple(map(int, patch)), int(patches or _PATCHES)
-    made_of = [(split, stack.digest()) for split, stack in stacks.items()], patch, patch and train
-    digest = hashlib.sha256(repr(made_of).encode()).hexdigest()
+    made_of = [(split, stack.digest()) for split, stack in stacks.items()], patch, patches
 
     def write(folder: Path) -> dict[str, np.ndarray]:
-        arrays, counts = {}, [train, max(1, train // _TRAIN_PER_TEST)]
+        arrays = {}
         for stream, (split, (stack, numbers)) in enumerate(_split(stacks, patch, seed).items()):
             if patch:
-                random = np.random.default_rng([int(seed), stream + 1])
-                arrays[split] = _write_patches(folder / split, stack, numbers, patch, counts[stream], random)
+                count = patches if split == "train" else max(1, patches // _TRAIN_PER_TEST)
+                pieces = _patches(stack, numbers, patch, count, np.random.default_rng([seed, stream + 1]))
             else:
-                arrays[split] = _write_whole(folder / split, stack, numbers)
+                pieces = _whole_images(stack, numbers)
+            arrays[split] = _write(folder / split, pieces)
         return arrays
 
     words = f", patches of {patch[0]}×{patch[1]} pixels" if patch else ""
+    digest = hashlib.sha256(repr(made_of).encode()).hexdigest()
     return RawImages(name, f"the user's own images ({name}{words})", digest, write)
 
 
@@ -54,26 +62,21 @@ class _Stack:
     images: np.ndarray | list[Path]
     name: str
 
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def sizes(self, numbers: Sequence[int]) -> np.ndarray:
-        """(H, W) of the images of these numbers, [n, 2]."""
-        if isinstance(self.images, np.ndarray):
-            return np.tile(self.images.shape[1:3], (len(numbers), 1))
-        return np.array([_picture_size(self.images[number]) for number in numbers])
+    def size(self, number: int) -> tuple[int, int]:
+        """(H, W)."""
+        image = self.images[number]
+        return _picture_size(image) if isinstance(image, Path) else image.shape[:2]
 
     def pixels(self, number: int) -> np.ndarray:
         """[H, W] uint8."""
-        if not isinstance(self.images, np.ndarray):
-            return _read_picture(self.images[number])
-        image = np.array(self.images[number])
-        give_back(self.images)
-        return image if image.ndim == 2 else _luminance(image)
+        image = self.images[number]
+        if isinstance(image, Path):
+            return _read_picture(image)
+        return image if image.ndim == 2 else np.asarray(Image.fromarray(image).convert("L"))
 
     def words(self, number: int) -> str:
         """Which image it is, and of which size."""
-        height, width = self.sizes([number])[0]
+        height, width = self.size(number)
         place = f"image {number} of {self.name}" if isinstance(self.images, np.ndarray) else self.images[number]
         return f"{place} is {height}×{width} pixels"
 
@@ -114,11 +117,11 @@ def _from_path(path: Path) -> object:
     with _reading(path), open(path, "rb") as file:
         start = file.read(6)
         if start == b"\x93NUMPY":
-            return np.load(path, mmap_mode="r", allow_pickle=False)
+            return np.load(path, mmap_mode="r")
         if not start.startswith(b"PK"):
             return [path]
         file.seek(0)
-        with np.load(file, allow_pickle=False) as arrays:
+        with np.load(file) as arrays:
             found = {key: arrays[key] for key in (SPLITS if set(SPLITS) <= set(arrays) else arrays)}
     if any(isinstance(value, bytes) for value in found.values()):
         raise UserError(f"{path} is a zip archive of other things than arrays; unpack it, and name its folder")
@@ -127,13 +130,9 @@ def _from_path(path: Path) -> object:
 
 def _pictures_in(folder: Path) -> list[Path]:
     """The files with the ending of a picture in a folder and the folders in it, hidden ones apart, ordered by name."""
-    Image.init()
     endings = {ending for ending, kind in Image.registered_extensions().items() if kind in Image.OPEN}
-    found = []
-    for path in sorted(folder.rglob("*")):
-        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-        if not hidden and path.suffix.lower() in endings and path.is_file():
-            found.append(path)
+    paths = [path for path in sorted(folder.rglob("*")) if path.suffix.lower() in endings and path.is_file()]
+    found = [path for path in paths if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
     if not found:
         raise UserError(f"{folder} holds no pictures (such as .png, .jpg, .tif)")
     return found
@@ -157,12 +156,13 @@ def _stack(value: object, where: str, transpose: bool) -> _Stack:
 def _split(stacks: dict[str, _Stack], patch: tuple[int, int] | None, seed: int) -> dict[str, tuple]:
     """{split: (stack, the numbers of the images in it that belong to this split)}."""
     if len(stacks) == 2:
-        return {split: (stack, range(len(stack))) for split, stack in stacks.items()}
+        return {split: (stack, range(len(stack.images))) for split, stack in stacks.items()}
     stack = stacks["all"]
-    if len(stack) == 1:
+    count = len(stack.images)
+    if count == 1:
         return {split: (part, [0]) for split, part in _cut_in_two(stack, patch).items()}
-    order = np.random.default_rng([int(seed), 0]).permutation(len(stack))
-    test = max(1, len(stack) // _TEST_SHARE)
+    order = np.random.default_rng([seed, 0]).permutation(count)
+    test = max(1, count // _TEST_SHARE)
     return {"train": (stack, np.sort(order[test:])), "test": (stack, np.sort(order[:test]))}
 
 
@@ -170,7 +170,7 @@ def _cut_in_two(stack: _Stack, patch: tuple[int, int] | None) -> dict[str, _Stac
     """Of one image, a part to train on and one to test on, along the axis that has room for more patches."""
     if not patch:
         raise UserError(f"{stack.words(0)}: of one image, cut patches with patch=(H, W), or give more images")
-    size = stack.sizes([0])[0]
+    size = stack.size(0)
     axis = int(size[0] / patch[0] < size[1] / patch[1])
     train = size[axis] - max(patch[axis], size[axis] // _TEST_SHARE)
     if train < patch[axis] or size[1 - axis] < patch[1 - axis]:
@@ -180,41 +180,39 @@ def _cut_in_two(stack: _Stack, patch: tuple[int, int] | None) -> dict[str, _Stac
     return {split: _Stack(part, stack.name) for split, part in zip(SPLITS, parts, strict=True)}
 
 
-def _write_whole(path: Path, stack: _Stack, numbers: Sequence[int]) -> np.ndarray:
-    sizes = stack.sizes(numbers)
-    odd = (sizes != sizes[0]).any(axis=1)
-    if odd.any():
-        both = f"{stack.words(numbers[odd.argmax()])}, {stack.words(numbers[0])}"
-        raise UserError(f"{both}; give images of one size, or cut patches with patch=(H, W)")
-    with open(path, "wb") as file:
-        for number in numbers:
-            file.write(stack.pixels(number).tobytes())
-    return np.memmap(path, np.uint8, "r", shape=(len(numbers), *map(int, sizes[0])))
+def _whole_images(stack: _Stack, numbers: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
+    size = stack.size(numbers[0])
+    for place, number in enumerate(numbers):
+        pixels = stack.pixels(number)
+        if pixels.shape != size:
+            both = f"{stack.words(number)}, {stack.words(numbers[0])}"
+            raise UserError(f"{both}; give images of one size, or cut patches with patch=(H, W)")
+        yield place, pixels
 
 
-def _write_patches(path: Path, stack: _Stack, numbers: Sequence[int], patch: tuple, count: int, random) -> np.ndarray:
-    """Cuts at random places, all equally likely. Each picture is read once; its patches are spread over the file."""
+def _patches(stack: _Stack, numbers: Sequence[int], patch: tuple, count: int, random) -> Iterator[tuple]:
+    """(place, patch), cut where all corners are equally likely; each picture is read once, the places are shuffled."""
     height, width = patch
-    room = stack.sizes(numbers) - patch + 1  # the rows and the columns where a patch can begin
+    room = np.array([stack.size(number) for number in numbers]) - patch + 1  # rows and columns where one can begin
     small = (room < 1).any(axis=1)
     if small.any():
         raise UserError(f"{stack.words(numbers[small.argmax()])}, smaller than a patch of {height}×{width}")
-    places = room.prod(axis=1)
-    slots = iter(random.permutation(count))
+    corners = room.prod(axis=1)
+    places = iter(random.permutation(count))
+    for index, share in enumerate(random.multinomial(count, corners / corners.sum())):
+        pixels = stack.pixels(numbers[index]) if share else None
+        for corner in random.integers(corners[index], size=share):
+            row, column = divmod(corner, room[index, 1])
+            yield int(next(places)), pixels[row : row + height, column : column + width]
+
+
+def _write(path: Path, pieces: Iterator[tuple[int, np.ndarray]]) -> np.ndarray:
+    """Writes (place, image) in any order; returns the images [N, H, W] as a memory map."""
     with open(path, "wb") as file:
-        for index, share in enumerate(random.multinomial(count, places / places.sum())):
-            pixels = stack.pixels(numbers[index]) if share else None
-            for corner in random.integers(places[index], size=share):
-                row, column = divmod(corner, room[index, 1])
-                file.seek(int(next(slots)) * height * width)
-                file.write(pixels[row : row + height, column : column + width].tobytes())
-    return np.memmap(path, np.uint8, "r", shape=(count, height, width))
-
-
-def _luminance(image: np.ndarray) -> np.ndarray:
-    """[H, W] of [H, W, 3] (ITU-R 601), as Pillow rounds it."""
-    weights = np.array([19595, 38470, 7471], np.uint32)
-    return ((image @ weights + 0x8000) >> 16).astype(np.uint8)
+        for place, image in pieces:
+            file.seek(place * image.size)
+            file.write(image.tobytes())
+    return np.memmap(path, np.uint8, "r").reshape(-1, *image.shape)
 
 
 def _read_picture(path: Path) -> np.ndarray:

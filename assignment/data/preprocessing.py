@@ -4,7 +4,6 @@ Images come and go in chunks, so that a split may be larger than memory. The noi
 """
 
 import hashlib
-import mmap
 import numbers
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,10 +12,11 @@ from pathlib import Path
 import numpy as np
 
 from assignment.checks import whole
+from assignment.data.minibatches import chunks
 from assignment.errors import UserError
 
 SPLITS = ("train", "test")
-_CHUNK_BYTES = 2**22
+_CHUNK_BYTES = 2**20  # of 8-bit images; the noisy ones take four times as much
 # Far beyond any use, and far from where float32 overflows.
 _NOISE_LIMIT = 1e6
 
@@ -44,23 +44,6 @@ def raw_images(name: str, source: str, arrays: dict[str, np.ndarray]) -> RawImag
     return RawImages(name, source, hashlib.sha256(repr(facts).encode()).hexdigest(), lambda _: arrays)
 
 
-def chunks_of(images: np.ndarray) -> Iterator[np.ndarray]:
-    """An array [N, H, W] in pieces that take 4 MiB as float32, if not one image alone; see `give_back`."""
-    length = max(1, _CHUNK_BYTES // (4 * images.shape[1] * images.shape[2]))
-    for start in range(0, len(images), length):
-        yield images[start : start + length]
-        give_back(images)
-
-
-def give_back(images: np.ndarray) -> None:
-    """Lets go of what was read of a memory map, so that the process does not grow with it."""
-    base = images
-    while isinstance(base, np.ndarray):
-        base = base.base
-    if isinstance(base, mmap.mmap):
-        base.madvise(mmap.MADV_DONTNEED)
-
-
 def check_images(images: np.ndarray, what: str) -> None:
     """Raises UserError unless `images` is a uint8 array [N, H, W], N > 0, H and W at least 2."""
     if not isinstance(images, np.ndarray):
@@ -79,7 +62,7 @@ def check_images(images: np.ndarray, what: str) -> None:
 def sha256(images: np.ndarray) -> str:
     """SHA-256 of the images' bytes in order, as hexadecimal digits."""
     digest = hashlib.sha256()
-    for chunk in chunks_of(images):
+    for chunk in chunks(images, _CHUNK_BYTES):
         digest.update(np.ascontiguousarray(chunk))
     return digest.hexdigest()
 
@@ -112,7 +95,7 @@ def preprocess(
 def noisy(images: np.ndarray, split: str, noise_std: float, seed: int) -> Iterator[np.ndarray]:
     """The images of a split in chunks [≤ m, H, W] float32: pixels in [0, 1] plus noise."""
     generator = np.random.default_rng(np.random.SeedSequence(seed).spawn(2)[SPLITS.index(split)])
-    for chunk in chunks_of(images):
+    for chunk in chunks(images, _CHUNK_BYTES):
         pixels = generator.standard_normal(chunk.shape, dtype=np.float32)
         pixels *= noise_std
         pixels += chunk / np.float32(255)

@@ -7,12 +7,11 @@ import errno
 import fcntl
 import hashlib
 import json
-import math
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -63,18 +62,18 @@ def kept(data_dir: Path, key: str, make: Callable[[Path], dict]) -> Found:
 
 def arrays_in(folder: Path) -> dict[str, np.ndarray]:
     """The arrays of a folder of `.npy` files by name, as memory maps."""
-    return {path.stem: np.load(path, mmap_mode="r", allow_pickle=False) for path in folder.glob("*.npy")}
+    return {path.stem: np.load(path, mmap_mode="r") for path in folder.glob("*.npy")}
 
 
 def write_npy(path: Path, shape: tuple[int, ...], dtype: type, chunks: Iterable[np.ndarray]) -> None:
     """Writes arrays, one after the other, as one array of a known shape; ValueError if it comes out another."""
+    found = 0
     with open(path, "wb") as file:
         header = {"descr": np.dtype(dtype).str, "fortran_order": False, "shape": tuple(shape)}
         np.lib.format.write_array_header_1_0(file, header)
-        start = file.tell()
         for chunk in chunks:
             file.write(np.ascontiguousarray(chunk, dtype))
-        found = (file.tell() - start) // (math.prod(shape[1:]) * np.dtype(dtype).itemsize)
+            found += len(chunk)
     if found != shape[0]:
         raise ValueError(f"{found:,} of {shape[0]:,} images are there")
 
@@ -88,41 +87,33 @@ def _open(place: Path) -> Found | None:
 
 
 def _make(place: Path, make: Callable[[Path], dict]) -> Found:
-    with _alone(place.parent) as scratch:
-        made_meanwhile = _open(place)
-        if made_meanwhile:
-            return made_meanwhile
-        if place.exists():
-            say(f"making {place} again: it is damaged")
-        folder = scratch / "new"
-        folder.mkdir()
-        facts = make(folder)
-        (folder / _FACTS).write_text(json.dumps(facts), encoding="utf-8")
-        (folder / _SUMS).write_bytes(_sums(folder))
-        if place.exists():
-            place.rename(scratch / "replaced")
-        folder.rename(place)
-        return arrays_in(place), facts
-
-
-@contextmanager
-def _alone(parent: Path) -> Iterator[Path]:
-    """A fresh folder in `parent`, for one process at a time; gone on leaving.
-
-    The lock ends with its process, however that ends: what is found under it was left by one that was killed.
-    """
+    """Makes a folder in a fresh one beside it, one process at a time, and renames that."""
+    parent = place.parent
     parent.mkdir(parents=True, exist_ok=True)
-    with open(parent / ".lock", "w") as lock:
+    with open(parent / ".lock", "w") as lock:  # The lock ends with its process, however that ends.
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             say(f"another process is preparing data in {parent}; waiting for it …")
             fcntl.flock(lock, fcntl.LOCK_EX)
-        for left_over in parent.glob(f"{_PREFIX}*"):
-            shutil.rmtree(left_over, ignore_errors=True)
+        made_meanwhile = _open(place)
+        if made_meanwhile:
+            return made_meanwhile
+        for left_by_a_killed_process in parent.glob(f"{_PREFIX}*"):
+            shutil.rmtree(left_by_a_killed_process, ignore_errors=True)
+        if place.exists():
+            say(f"making {place} again: it is damaged")
         # Threads of a download that failed may still write here; then the next process clears it away.
         with tempfile.TemporaryDirectory(prefix=_PREFIX, dir=parent, ignore_cleanup_errors=True) as scratch:
-            yield Path(scratch)
+            folder = Path(scratch, "new")
+            folder.mkdir()
+            facts = make(folder)
+            (folder / _FACTS).write_text(json.dumps(facts), encoding="utf-8")
+            (folder / _SUMS).write_bytes(_sums(folder))
+            if place.exists():
+                place.rename(Path(scratch, "replaced"))
+            folder.rename(place)
+    return arrays_in(place), facts
 
 
 def _sums(place: Path) -> bytes:
