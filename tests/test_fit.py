@@ -82,6 +82,15 @@ def test_no_step_is_longer_than_its_reach():
     assert step.spread() == pytest.approx(0.01, rel=1e-4)
 
 
+@pytest.mark.usefixtures("eagerly")
+def test_a_step_of_no_length_stays_and_factorises_nothing(monkeypatch):
+    step = Step(small(weights="per_edge"), Pull(), "adam")
+    before = step.theta.numpy()
+    monkeypatch.setattr(step, "_positive_definite", None)
+    np.testing.assert_array_equal(walk(step, 2, reach=0.0), [before, before])
+    assert np.linalg.norm(step.gradient) > 0
+
+
 class Lopsided:
     """A loss that pulls at its own unknown; times NaN or infinity it has no finite gradient."""
 

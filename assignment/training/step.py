@@ -162,7 +162,7 @@ class Step:
         directions = tf.math.multiply_no_nan(tf.stack([move, steepest]), share)  # Nowhere, if the move overflows.
         tried = tf.constant(0)
         self._place(before + directions[0])
-        while not self._positive_definite():
+        while share > 0 and not self._positive_definite():  # A step of no length needs no factorisation.
             tried += 1
             self._place(before + tf.tensordot(tf.gather(TRIES, tried), directions, 1))
             self.halvings.assign_add(1)
