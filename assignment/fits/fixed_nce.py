@@ -23,6 +23,8 @@ from assignment.training.step import Step
 TOGETHER, TOGETHER_BYTES = 16, 2**25
 # A fit ends when so many steps in a row were given up at the border of the cone.
 STALLED = 30
+# So many images are seen where a number of passes is not given, in at least 3 passes and at most 30.
+SEEN = 180_000
 
 
 class Snapshots(Callback):
@@ -50,7 +52,7 @@ def fit(
     images: Any,
     optimizer: str | keras.optimizers.Optimizer = "adam",
     *,
-    epochs: int = 3,
+    epochs: int | None = None,
     batch_size: int = 512,
     snapshots: int = 0,
     seed: int = 0,
@@ -67,7 +69,7 @@ def fit(
       objective: an object with `loss(model, x, seed)` and `trainable_variables`: none, or its learned log Z.
       images: [N, H, W], mean subtracted, or what `load_images` returned.
       optimizer: "sgd", "rmsprop", "adam" or a Keras optimizer.
-      epochs: passes over the images; batch_size: B, at most N.
+      epochs: passes over the images; None for 3, and for up to 30 of few images. batch_size: B, at most N.
       snapshots: about how often θ is kept on the way.
       seed: decides all that is drawn.
       progress: called as progress(step, steps, words) every few steps.
@@ -88,6 +90,8 @@ def fit(
         mean = 0.0 if location is None else location.numpy()
         images, moments = begin(getattr(model, "precision", model), images, seed, mean)
         batch_size = checked_batch_size(batch_size, images, 1)
+        if epochs is None:
+            epochs = min(max(3, SEEN // len(images)), 30)
         steps = whole("epochs", epochs, least=1) * (len(images) // batch_size)
         step = Step(model, objective, optimizer, strategy)
         # Called once outside the graph, where its errors are readable.
@@ -119,7 +123,7 @@ def fit_nce(
     *,
     noise: Any = None,
     noise_ratio: float = 1.0,
-    epochs: int = 3,
+    epochs: int | None = None,
     batch_size: int = 512,
     snapshots: int = 0,
     seed: int = 0,
