@@ -1,6 +1,5 @@
 """What the parts are made of, what they save, and what they keep."""
 
-import importlib
 import json
 import tracemalloc
 from dataclasses import asdict, fields, replace
@@ -15,10 +14,10 @@ from small_parts import small
 
 import assignment
 from assignment.command_line import parser
-from assignment.exercise import run, second
+from assignment.exercise import findings, run
 from assignment.exercise.data import ExerciseData, Trained
 from assignment.exercise.estimators import ESTIMATORS
-from assignment.exercise.plan import plan
+from assignment.exercise.plan import flip, plan
 from assignment.exercise.record import _arrays, _likelihoods, save
 from assignment.exercise.settings import FITTING, PARTS, Settings
 from assignment.fits.result import FitResult
@@ -45,8 +44,7 @@ def test_every_estimator_names_functions_that_there_are():
     for row in ESTIMATORS:
         assert callable(getattr(assignment, row.fit)) and row.name in FITTING
         for name in filter(None, [row.chosen, row.found]):
-            module, _, function = name.partition(":")
-            assert callable(getattr(importlib.import_module(f"assignment.exercise.{module}"), function))
+            assert callable(getattr(findings, name))
 
 
 def test_options_and_defaults_are_those_of_the_settings():
@@ -59,8 +57,8 @@ def test_options_and_defaults_are_those_of_the_settings():
 
 
 def test_the_coin_is_decided_by_its_seed():
-    outcomes = [second.flip(seed) for seed in range(200)]
-    assert outcomes == [second.flip(seed) for seed in range(200)]
+    outcomes = [flip(seed) for seed in range(200)]
+    assert outcomes == [flip(seed) for seed in range(200)]
     assert set(outcomes) == {("heads", "cnce"), ("tails", "sm")}
     assert 70 < sum(outcome == ("heads", "cnce") for outcome in outcomes) < 130
     for seed in range(4):
@@ -193,10 +191,10 @@ def test_a_fit_is_saved_without_its_constant_where_no_bridge_reaches(data, setti
             raise ArithmeticError("too far: 1e+05 nats")
         return 12.5, 0.25
 
-    monkeypatch.setattr(second, "log_partition_from_diagonal", bridge)
+    monkeypatch.setattr(run, "log_partition_from_diagonal", bridge)
     best = data.maximum_likelihood(4, "shared")[0]
     fitted = trained(data, settings, best)
-    fit = save(replace(fitted, result=second.with_constant(best, fitted.result, 0)), {}, {})
+    fit = save(replace(fitted, result=run._with_constant(best, fitted.result, 0)), {}, {})
     learned = fit.record["log_partition"]
     words = "converged" if reachable else "converged; log Z was not learned: too far: 1e+05 nats"
     assert fit.record["status"] == words

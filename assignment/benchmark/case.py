@@ -17,7 +17,6 @@ from assignment.lattice.gaussian import LatticeGaussian
 from assignment.lattice.precision import StencilPrecision
 
 Operations = dict[str, Callable[[tf.Tensor], tf.Tensor]]  # on one image [1, H, W]
-OPERATIONS = ("quadratic form", "product", "log det", "sample", "log_prob")
 
 
 def measure(way: str, side: int) -> dict[str, Any]:
@@ -25,11 +24,9 @@ def measure(way: str, side: int) -> dict[str, Any]:
     tf.linalg.cholesky(tf.eye(2)).numpy()  # Wakes TensorFlow.
     memory = PeakMemory()
     x, operations = tf.random.stateless_normal([1, side, side], [0, 1]), WAYS[way](side)
-    seconds = {}
-    for name in OPERATIONS:
-        # With x as an argument: what follows from a constant alone is found while the graph is built.
-        function = tf.function(operations[name], autograph=False)
-        seconds[name] = median_seconds(lambda function=function: function(x))
+    # With x as an argument: what follows from a constant alone is found while the graph is built.
+    graphs = {name: tf.function(operation, autograph=False) for name, operation in operations.items()}
+    seconds = {name: median_seconds(partial(graph, x)) for name, graph in graphs.items()}
     return {"seconds": seconds, "bytes": memory.growth()}
 
 

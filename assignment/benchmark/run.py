@@ -69,17 +69,15 @@ def recover(side: int, progress: Progress | None = None) -> dict[str, Any]:
     """Fits telescoped NCE to draws of the lattice with weights LARGE_TRUTH on side × side pixels.
 
     Returns:
-      A dict: `truth`, `weights` and `standard_errors` (where the last gradient sees as many noise images as images),
-      and `log_partition`, `exact` (of the fitted weights), `standard_error` in nats, and `seconds`.
+      A dict: `side`, `images`, `truth`, `weights` and `standard_errors` (where the last gradient sees as many noise
+      images as images), `log_partition`, `exact` (of the fitted weights), `standard_error` in nats, and `seconds`.
     """
     layer = new_layer("shared", side, LARGE_TRUTH)
     errors = np.sqrt(np.diag(np.linalg.inv(shared_information(layer)[1])) * 2 / LARGE_IMAGES)
     truth = LatticeGaussian(layer)
-    draws = [truth.sample_by_factor(CHUNK, seed=(0, k)).numpy() for k in range(0, LARGE_IMAGES, CHUNK)]
-    data = np.concatenate(draws)
-    layer.match_variances(data)
+    data = np.concatenate([truth.sample_by_factor(CHUNK, seed=(0, k)) for k in range(0, LARGE_IMAGES, CHUNK)])
     start = time.monotonic()
-    result = fit_telescoped_nce(layer, data, seed=0, passes=1, progress=progress)
+    result = fit_telescoped_nce(layer.match_variances(data), data, seed=0, passes=1, progress=progress)
     return {
         "side": side,
         "images": LARGE_IMAGES,

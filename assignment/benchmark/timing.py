@@ -13,15 +13,13 @@ import tensorflow as tf
 ENOUGH = 0.5  # seconds of repetitions
 
 
-def median_seconds(function: Callable, most: int = 30) -> float:
-    """The median time of a function whose results are awaited, first call aside; at most `most` calls."""
+def median_seconds(function: Callable) -> float:
+    """The median time of a function whose results are awaited, of up to 30 calls after the first."""
     function = _awaited(function)
     function()
     times = []
-    while len(times) < 3 or (sum(times) < ENOUGH and len(times) < most):
+    while sum(times) < ENOUGH and len(times) < 30:
         times.append(_seconds(function))
-        if times[-1] > ENOUGH:
-            break
     return statistics.median(times)
 
 

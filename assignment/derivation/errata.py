@@ -53,7 +53,7 @@ def example(
     data = random.standard_normal((30, layer.pixels)) @ root.T
     noise = random.standard_normal((60, layer.pixels)) / math.sqrt(noise_precision)
     lattice(1 + connectivity, -0.7)
-    derivative = correct.layer_derivative(layer)
+    derivative = correct.precision_derivative(lambda _: layer.to_dense(), layer.theta.value)
     noise_precision *= tf.eye(layer.pixels, dtype=tf.float64)
     return Example(layer, derivative, tf.constant(data), tf.constant(noise), noise_precision, nu=2.0)
 
@@ -80,15 +80,11 @@ def _constant(e, theta):
     return math.log(e.nu) + _determinants(e, theta)
 
 
-def _first_term(e, theta):
-    return e.nu * tf.reduce_mean(_quadratic(e.noise, e.noise_precision - e.precision(theta)))
-
-
 def _objective(e, theta):
-    """Step 3."""
+    """Step 3: its first term, and J."""
+    first = e.nu * tf.reduce_mean(_quadratic(e.noise, e.noise_precision - e.precision(theta)))
     data, noise = (tf.nn.softplus(math.log(e.nu) + _log_weight(e, theta, x)) for x in (e.data, e.noise))
-    logs = tf.reduce_mean(data) + e.nu * tf.reduce_mean(noise)
-    return _first_term(e, theta) - e.nu * _constant(e, theta) - logs
+    return first, first - e.nu * _constant(e, theta) - tf.reduce_mean(data) - e.nu * tf.reduce_mean(noise)
 
 
 def _gradients(e, theta):
@@ -138,10 +134,16 @@ def errata() -> list[dict]:
     first_term = nu * (math.log(nu) + tf.reduce_mean(ratio) - constant)
     # The gradient.
     slope = correct.central_differences(definition, theta)
-    their_slope = correct.central_differences(lambda t: _objective(e, t), theta)
+    their_first_term, their_objective = _objective(e, theta)
+    their_slope = correct.central_differences(lambda t: _objective(e, t)[1], theta)
     moments = [correct.quadratic_derivatives(x, e.derivative) for x in (e.data, e.noise)]
     gradient = correct.gradient(*log_w, *moments, correct.trace_derivatives(precision, e.derivative), nu)
     before, with_their_trace, step_4 = _gradients(e, theta)
+    # log(νw + 1) at the exercise's size, for images of white noise: w itself leaves float64.
+    large = example(28, 28, noise_precision=1.0)
+    large_log_w = large.log_weights(large.theta)[1]
+    large_truth = -correct.log_posterior(0, large.noise, large.precision(large.theta), large.noise_precision, nu)
+    overflown = tf.math.log(nu * tf.exp(large_log_w) + 1)
     return [
         _row("The objective; Step 4", "minimise $J$", "minimise $-J$", DIFFERENCES, -slope, -gradient, gradient),
         _row(r"$J$ with $p_\theta$ factored out", r"$-\nu\log(\nu Z_\theta/Z_n)$", r"$+\nu\log(\nu Z_\theta/Z_n)$",
@@ -153,12 +155,12 @@ def errata() -> list[dict]:
              ratio, log_w[1], _log_weight(e, theta, e.noise)),
         _row("Step 3: first term", r"$\frac{\nu}{M}\sum_j x_j'^T(\Lambda_n-\Lambda_\theta)x_j'$",
              r"$\frac{\nu}{2M}\sum_j x_j'^T(\Lambda_\theta-\Lambda_n)x_j'$", DEFINITION,
-             first_term, -0.5 * _first_term(e, theta), _first_term(e, theta)),
+             first_term, -0.5 * their_first_term, their_first_term),
         _row("Step 3: the constant", r"$-\frac\nu2\log(\nu^2\det\Lambda_n/\det\Lambda_\theta)$",
              r"$+\frac\nu2\log(\nu^2\det\Lambda_n/\det\Lambda_\theta)$", DEFINITION,
              nu * constant, nu * _constant(e, theta), -nu * _constant(e, theta)),
         _row("Step 3: $J$ as a whole", "the three together", "the three corrected", DEFINITION,
-             truth, objective, _objective(e, theta)),
+             truth, objective, their_objective),
         _row(r"$\partial J/\partial\theta_k$ before Step 4", "derivative of the $J$ above",
              "derivative of the corrected $J$", DIFFERENCES, slope, gradient, before),
         _row("From there to Step 4: noise", r"$-\frac{\nu}{M}\sum_j(\frac{w}{\nu w+1}-1)$",
@@ -169,18 +171,9 @@ def errata() -> list[dict]:
              their_slope, before, with_their_trace),
         _row("Step 4 as a whole", "all of these together", r"$\partial J/\partial\theta_k$ of the text", DIFFERENCES,
              slope, gradient, step_4),
-        _overflow(),
+        _row(r"Steps 2 and 3, $D=784$", r"form $w(x)$, then $\log(\nu w+1)$", r"$\mathrm{softplus}(\log\nu+\log w)$",
+             DEFINITION, large_truth, tf.nn.softplus(math.log(nu) + large_log_w), overflown),
     ]  # fmt: skip
-
-
-def _overflow():
-    """log(νw + 1) at D = 784, the exercise's size, for images of white noise: w itself leaves float64."""
-    e = example(28, 28, noise_precision=1.0)
-    _, log_w = e.log_weights(e.theta)
-    truth = -correct.log_posterior(0, e.noise, e.precision(e.theta), e.noise_precision, e.nu)
-    ours, naive = tf.nn.softplus(math.log(e.nu) + log_w), tf.math.log(e.nu * tf.exp(log_w) + 1)
-    return _row(r"Steps 2 and 3, $D=784$", r"form $w(x)$, then $\log(\nu w+1)$",
-                r"$\mathrm{softplus}(\log\nu+\log w)$", DEFINITION, truth, ours, naive)  # fmt: skip
 
 
 def _row(where, as_written, right, reference, truth, ours, theirs):
@@ -195,12 +188,11 @@ def _deviation(value, truth):
 
 
 def answers() -> dict[str, float]:
-    """The notes' open questions in numbers, as a dict of floats.
+    """The notes' open questions in numbers, as a dict of floats: relative deviations, but for `curl_*`.
 
-    `forms_differ`: between the two forms of J, relative. `curl_*`: the largest entry of ∂_l(Σ∂_kΛ) − ∂_k(Σ∂_lΛ) over
-    the largest of the products; `curl_by_differences`: how far it is from finite differences. `trace`, `logarithm`:
-    tr(Σ∂Λ) − ∂ log det Λ, and Σ∂Λ − ∂ log Λ for four neighbours with shared weights, against finite differences.
-    `jacobian`: ∇Λ in one go against finite differences.
+    `forms_differ`: between the two forms of J. `curl_*`: the largest entry of ∂_l(Σ∂_kΛ) − ∂_k(Σ∂_lΛ) over the largest
+    of the products. From finite differences: `curl_by_differences`; `trace`, of tr(Σ∂Λ) from ∂ log det Λ;
+    `logarithm`, of Σ∂Λ from ∂ log Λ for four neighbours with shared weights; `jacobian`, of ∇Λ in one go.
     """
     e = example()
     theta, precision = e.theta, e.precision(e.theta)
@@ -233,8 +225,3 @@ def _products(e, theta):
 def _curl(e):
     largest = tf.reduce_max(tf.abs(_products(e, e.theta)))
     return float(tf.reduce_max(tf.abs(correct.curl(e.precision(e.theta), e.derivative))) / largest**2)
-
-
-def record() -> dict:
-    """`errata()` and `answers()` as one dict for JSON: what the report's appendix is made of."""
-    return {"errata": errata(), "answers": answers()}

@@ -18,9 +18,8 @@ import math
 from collections.abc import Callable
 
 import tensorflow as tf
+import tensorflow_probability as tfp
 from tensorflow import Tensor
-
-from assignment.lattice.precision import StencilPrecision
 
 Constant = Tensor | float | None
 
@@ -52,11 +51,7 @@ def log_posterior(
 ) -> Tensor:
     """log p_{θ,n}(z|x) = log [(1 − z)p_θ(x) + νz p_n(x)] / [p_θ(x) + νp_n(x)] for z = 0 or 1, [N]."""
     model, noise = log_density(x, precision, c), log_density(x, noise_precision) + math.log(nu)
-    return (noise if z else model) - _log_add(model, noise)
-
-
-def _log_add(a: Tensor, b: Tensor) -> Tensor:
-    return tf.reduce_logsumexp(tf.stack([a, b]), axis=0)
+    return (noise if z else model) - tfp.math.log_add_exp(model, noise)
 
 
 # Step 2: the weights.
@@ -85,23 +80,18 @@ def objective_by_definition(
 
 def objective_noise_factored(log_weight_data: Tensor, log_weight_noise: Tensor, nu: float) -> Tensor:
     """J with p_n factored out: mean_i G + ν log ν − mean_i log(e^G + ν) − ν mean_j log(e^G + ν), where G = −log w."""
-    log_nu = tf.constant(math.log(nu), tf.float64)
-
-    def log_sum(log_w):
-        return tf.reduce_mean(_log_add(-log_w, tf.broadcast_to(log_nu, log_w.shape)))
-
-    return tf.reduce_mean(-log_weight_data) + nu * log_nu - log_sum(log_weight_data) - nu * log_sum(log_weight_noise)
+    log_nu = math.log(nu)
+    data, noise = (
+        tf.reduce_mean(tfp.math.log_add_exp(-log_w, log_nu)) for log_w in (log_weight_data, log_weight_noise)
+    )
+    return tf.reduce_mean(-log_weight_data) + nu * log_nu - data - nu * noise
 
 
 def objective_model_factored(log_weight_data: Tensor, log_weight_noise: Tensor, nu: float) -> Tensor:
     """J with p_θ factored out: ν mean_j log w + ν log ν − mean_i log(νw + 1) − ν mean_j log(νw + 1)."""
     log_nu = math.log(nu)
-
-    def log_sum(log_w):
-        return tf.reduce_mean(tf.nn.softplus(log_nu + log_w))
-
-    first = nu * tf.reduce_mean(log_weight_noise) + nu * log_nu
-    return first - log_sum(log_weight_data) - nu * log_sum(log_weight_noise)
+    data, noise = (tf.reduce_mean(tf.nn.softplus(log_nu + log_w)) for log_w in (log_weight_data, log_weight_noise))
+    return nu * tf.reduce_mean(log_weight_noise) + nu * log_nu - data - nu * noise
 
 
 def objective(log_weight_data: Tensor, log_weight_noise: Tensor, nu: float) -> Tensor:
@@ -131,11 +121,6 @@ def precision_derivative(assemble: Callable[[Tensor], Tensor], theta: Tensor) ->
     # A loop: tracing pfor for every call costs more than it saves for a few weights.
     jacobian = outer.jacobian(pulled_back, direction, experimental_use_pfor=False)
     return tf.transpose(jacobian, [1, 2, 0])
-
-
-def layer_derivative(layer: StencilPrecision) -> Tensor:
-    """∇_θΛ, [D, D, P], of a built `StencilPrecision`, through its `to_dense`; a constant, as Λ is linear in θ."""
-    return precision_derivative(lambda _: layer.to_dense(), layer.theta.value)
 
 
 def quadratic_derivatives(x: Tensor, derivative: Tensor) -> Tensor:

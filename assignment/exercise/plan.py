@@ -1,12 +1,11 @@
 """Which fits each part is made of."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import NamedTuple
 
+import numpy as np
+
 from assignment.exercise.estimators import ESTIMATORS, Estimator
-from assignment.exercise.second import flip
 from assignment.exercise.settings import Settings
 
 _OPTIMIZERS = ("sgd", "rmsprop")
@@ -19,6 +18,11 @@ class Planned(NamedTuple):
     row: Estimator
     part: str
     settings: Settings
+
+
+def flip(coin_seed: int) -> tuple[str, str]:
+    """The coin: ("heads", "cnce") or ("tails", "sm"), decided by a seed such as a student number."""
+    return [("heads", "cnce"), ("tails", "sm")][int(np.random.default_rng(coin_seed).integers(2))]
 
 
 def plan(part: str, settings: Settings) -> list[Planned]:

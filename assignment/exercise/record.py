@@ -1,7 +1,5 @@
 """From a fit to its two files: facts (JSON) and arrays (NPZ). `assignment.results` says what is in them."""
 
-from __future__ import annotations
-
 import importlib.metadata
 import platform
 from pathlib import Path
@@ -13,7 +11,7 @@ import tensorflow as tf
 from assignment.data.minibatches import chunks
 from assignment.exercise.data import ExerciseData, Trained, double, gaussian, log_partition
 from assignment.exercise.estimators import Estimator
-from assignment.exercise.settings import Settings
+from assignment.exercise.settings import Settings, noise_changes
 from assignment.lattice.gaussian import LatticeGaussian
 from assignment.lattice.stencil import weight_pixels
 from assignment.results import Fit, fit_name, save_fit
@@ -25,17 +23,26 @@ _PACKAGES = ("tensorflow", "tensorflow-probability", "tensorflow-datasets", "ker
 
 
 def save(trained: Trained, facts: dict[str, Any], arrays: dict[str, Any]) -> Fit:
-    """Saves one fit; `facts` and `arrays` are what its estimator adds, or puts in the place of what all have.
-
-    "converged" becomes "failed: …" where the fit is further than NEAR below the ceiling.
-    """
+    """Saves one fit; `facts` and `arrays` are what its estimator adds, or puts in the place of what all have."""
     record = _facts(trained) | facts
-    gap = record["held_out"]["gap"]
-    if record["status"].startswith("converged") and gap > NEAR:
-        failed = f"failed: the fit is {gap:.1f} nats below the ceiling"
-        record["status"] = record["status"].replace("converged", failed, 1)
+    record["status"] = _status(record)
     where, name = folder(trained.settings, trained.data, trained.part), fit_name_for(trained.row, trained.settings)
     return save_fit(where, name, record, _arrays(trained) | arrays)
+
+
+def _status(record):
+    """How the fit ended: "failed: …" where it is far below the ceiling or, with a fixed noise, c far from log Z."""
+    status, below, off = record["status"], record["held_out"]["gap"], record["log_partition"]["gap"]
+    if "confused" not in record:
+        failed = f"failed: the fit is {below:.1f} nats below the ceiling"
+        return status.replace("converged", failed, 1) if status.startswith("converged") and below > NEAR else status
+    if abs(off) < NEAR and below < NEAR:
+        return "converged"
+    return (
+        f"failed: {100 * record['confused']:.2g} % of images are on the wrong side of the classifier and its loss is "
+        f"{record['final_loss']:.1e}, yet the fit is {below:.1f} nats below the ceiling and c is {abs(off):.1f} nats "
+        f"{'above' if off > 0 else 'below'} log Z"
+    )
 
 
 def folder(settings: Settings, data: ExerciseData, part: str) -> Path:
@@ -53,11 +60,8 @@ def fit_name_for(row: Estimator, settings: Settings) -> str:
     """The name of a fit's files, with the noise's settings added where they are not the defaults."""
     optimizer = settings.optimizer if row.minibatches else Settings.optimizer
     name = fit_name(row.name, row.variant, settings.weights, settings.connectivity, optimizer, settings.seed)
-    if row.name == "nce":
-        name += f"-{settings.noise_variance}" if settings.noise_variance != Settings.noise_variance else ""
-        name += f"-scale{settings.noise_scale:g}" if settings.noise_scale != Settings.noise_scale else ""
-        name += f"-eta{settings.eta:g}" if settings.eta != Settings.eta else ""
-    return name
+    changes = noise_changes(request(settings)) if row.name == "nce" else []
+    return "-".join([name, *(words.replace(" ", "") for words in changes)])
 
 
 def _facts(trained):

@@ -1,14 +1,12 @@
 """Part `report`: from all results to the typeset answer."""
 
-from __future__ import annotations
-
 import json
 import re
 import shutil
 import subprocess
 from pathlib import Path
 
-from assignment.derivation.errata import record
+from assignment.derivation.errata import answers, errata
 from assignment.errors import UserError
 from assignment.exercise.settings import FITTING
 from assignment.reporting.figures import draw_part
@@ -35,7 +33,7 @@ def write(results: str | Path, output: str | Path) -> str:
     results, output = Path(results), Path(output)
     derivation = results.parent / "derivation.json"
     if not derivation.is_file():
-        write_text(derivation, json.dumps(record(), indent=2, allow_nan=False))
+        write_text(derivation, json.dumps({"errata": errata(), "answers": answers()}, indent=2, allow_nan=False))
     shown = set(re.findall(r"\\drawn\{(.+?)\}", SOURCE.read_text(encoding="utf-8")))
     for part in FITTING[:-1]:
         draw_part(part, results, output, only=shown)

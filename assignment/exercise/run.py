@@ -1,12 +1,9 @@
 """From a part's name and options to its results, figures and table, and the words on the terminal."""
 
-from __future__ import annotations
-
 import importlib
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import fields, replace
 from pathlib import Path
@@ -17,23 +14,22 @@ import tensorflow as tf
 import assignment
 from assignment.data import prepare
 from assignment.errors import UserError
-from assignment.exercise import report
+from assignment.exercise import findings, report
 from assignment.exercise.data import ExerciseData, Trained
-from assignment.exercise.plan import Planned, plan
+from assignment.exercise.plan import Planned, flip, plan
 from assignment.exercise.record import fit_name_for, folder, request, save
-from assignment.exercise.second import flip, with_constant
 from assignment.exercise.settings import Settings
+from assignment.fits.bridges import log_partition_from_diagonal
+from assignment.fits.result import FitResult
 from assignment.lattice.precision import StencilPrecision
 from assignment.progress import Progress, say
 from assignment.reporting.figures import draw_part
-from assignment.reporting.selection import part_fits
-from assignment.reporting.tables import tabulate_part
-from assignment.reporting.terminal import terminal_table
+from assignment.reporting.selection import COMPARING, part_fits
+from assignment.reporting.tables import tabulate_part, terminal_table
 from assignment.results import Fit, load_fit, locked, save_fit
 from assignment.training.replicas import is_chief, make_strategy
 
 KEEPING = ("bonus8", "report")  # the parts of many fits: those that are there are kept
-COMPARING = ("bonus8", "second")  # the parts whose table shows other parts' fits as well
 
 
 def run_part(part: str, options: dict[str, Any]) -> None:
@@ -47,7 +43,12 @@ def run_part(part: str, options: dict[str, Any]) -> None:
     # Only one of several workers leaves anything behind; the others do the same where nobody looks.
     with nullcontext(settings.output) if is_chief(strategy) else tempfile.TemporaryDirectory() as output:
         settings = replace(settings, output=output)
-        data = _begin(part, settings, strategy)
+        Path(output).mkdir(parents=True, exist_ok=True)
+        tf.config.experimental.enable_op_determinism()  # The same seed gives the same bytes.
+        data = ExerciseData(settings, strategy)
+        say(f"{data.train.name}: {len(data.train.images):,} training images ({data.train.source})")
+        if part == "second":
+            say("The coin (seed {}) fell {}: {}.".format(settings.coin_seed, *flip(settings.coin_seed)))
         results = Path(output) / "results" / data.train.name
         with locked(results / part, f"part {part}"):
             fits = []
@@ -61,17 +62,6 @@ def run_part(part: str, options: dict[str, Any]) -> None:
                 fits.append(fit or _fit(planned, data))
             if is_chief(strategy):
                 _present(part, fits, results, output)
-
-
-def _begin(part, settings, strategy):
-    """The data of a part, whose output folder is there; says what both are."""
-    Path(settings.output).mkdir(parents=True, exist_ok=True)
-    tf.config.experimental.enable_op_determinism()  # The same seed gives the same bytes.
-    data = ExerciseData(settings, strategy)
-    say(f"{data.train.name}: {len(data.train.images):,} training images ({data.train.source})")
-    if part == "second":
-        say("The coin (seed {}) fell {}: {}.".format(settings.coin_seed, *flip(settings.coin_seed)))
-    return data
 
 
 def _left(count: int, done: list[Fit]) -> str:
@@ -92,9 +82,8 @@ def _kept(planned: Planned, data: ExerciseData) -> Fit | None:
             continue
         same_data = fit.record["dataset"]["sha256"] == data.train.sha256
         same_request = request(settings).items() <= fit.record.get("request", {}).items()
-        facts = {**fit.record, "part": part}
-        facts.pop("coin", None)
-        facts |= _coin(part, settings)
+        facts = {key: value for key, value in fit.record.items() if key != "coin"}
+        facts |= {"part": part} | _coin(part, settings)
         if same_data and same_request and (place != part or facts == fit.record):
             say(f"{row.label} {settings.weights} {settings.connectivity}: there already")
             return fit if place == part else save_fit(folder(settings, data, part), name, facts, arrays)
@@ -114,29 +103,30 @@ def _fit(planned: Planned, data: ExerciseData) -> Fit:
         else:
             layer = StencilPrecision(settings.connectivity, settings.weights).match_variances(data.train.images)
             arguments = dict(row.options, optimizer=settings.optimizer, strategy=data.strategy)
-            arguments |= _function(row.chosen)(data, settings) if row.chosen else {}
+            arguments |= getattr(findings, row.chosen)(data, settings) if row.chosen else {}
             start = time.perf_counter()
             result = getattr(assignment, row.fit)(layer, data.train, seed=settings.seed, progress=progress, **arguments)
             seconds = time.perf_counter() - start
     if settings.log_partition:
-        result = with_constant(layer, result, settings.seed)
+        result = _with_constant(layer, result, settings.seed)
     trained = Trained(data, row, part, settings, layer, result, seconds)
-    facts, arrays = _function(row.found)(trained) if row.found else ({}, {})
+    facts, arrays = getattr(findings, row.found)(trained) if row.found else ({}, {})
     return save(trained, facts | _coin(part, settings), arrays)
 
 
-def _function(name: str) -> Callable:
-    """The function that a row of the table names, "module:function" of this folder."""
-    module, _, function = name.partition(":")
-    return getattr(importlib.import_module(f"assignment.exercise.{module}"), function)
+def _with_constant(layer: StencilPrecision, result: FitResult, seed: int) -> FitResult:
+    """The result with log Z of the fit learned by bridges; where they do not reach, its status says so."""
+    try:
+        constant, error = log_partition_from_diagonal(layer, seed)
+    except ArithmeticError as error:
+        return replace(result, status=f"{result.status}; log Z was not learned: {error}")
+    return replace(result, log_partition=constant, standard_error=error)
 
 
 def _present(part: str, fits: list[Fit], results: Path, output: str) -> None:
     """Draws and tabulates a part from its saved results, and prints its table."""
     if part == "report":
-        say(report.write(results, output), sys.stdout)
-        return
-    drawn = draw_part(part, results, output)
-    tables = tabulate_part(part, results, output)
+        return say(report.write(results, output), sys.stdout)
+    drawn, tables = draw_part(part, results, output), tabulate_part(part, results, output)
     say(terminal_table(part_fits(part, results) if part in COMPARING else fits), sys.stdout)
     say(f"{len(drawn)} figures in {Path(output) / 'figures'}; tables: {', '.join(map(str, tables))}", sys.stdout)

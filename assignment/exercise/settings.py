@@ -4,12 +4,10 @@ The command line is made from the fields of `Settings`: a field says in its meta
 `argparse` must know of it.
 """
 
-from __future__ import annotations
-
 import argparse
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -100,3 +98,10 @@ class Settings:
         """The arguments of `load_splits`, and of `prepare`, that a user chose."""
         names = ("seed", "images", "patch", "patches", "data_dir", "idx_dir", "transpose")
         return {"name": self.name or self.dataset} | {name: getattr(self, name) for name in names}
+
+
+def noise_changes(chosen: Mapping[str, Any]) -> list[str]:
+    """Of settings by name, those of NCE's noise that are not the defaults, in words: ["isotropic", "scale 4"]."""
+    words = {"noise_variance": "{}", "noise_scale": "scale {:g}", "eta": "eta {:g}"}
+    changed = [name for name in words if chosen.get(name, getattr(Settings, name)) != getattr(Settings, name)]
+    return [words[name].format(chosen[name]) for name in changed]

@@ -32,26 +32,8 @@ def bench_table(results: dict[str, Any]) -> str:
 
 @style()
 def draw_bench(results: dict[str, Any], folder: str | Path) -> None:
-    """Draws bench-sizes, time and peak memory against pixels, and bench-newton, what whitening does; all log–log."""
-    figure = new_figure(2.4)
-    time, sample, memory = figure.subplots(1, 3)
-    for way, words in _WAYS.items():
-        cases = results["sizes"][way]
-        pixels = [int(side) ** 2 for side in cases]
-        time.loglog(pixels, [1e3 * case["seconds"]["log det"] for case in cases.values()], label=words)
-        sample.loglog(pixels, [1e3 * case["seconds"]["sample"] for case in cases.values()])
-        memory.loglog(pixels, [max(case["bytes"], 1e6) / 1e6 for case in cases.values()])
-    time.set(xlabel="pixels D", ylabel="log det (ms)")
-    sample.set(xlabel="pixels D", ylabel="one sample (ms)")
-    memory.set(xlabel="pixels D", ylabel="peak memory (MB)")
-    figure.legend(*time.get_legend_handles_labels(), loc="outside upper left", ncols=3)
-    save(figure, Path(folder) / "bench-sizes")
-    save(_newton(results["newton"]), Path(folder) / "bench-newton")
-
-
-def _newton(ways):
-    """Condition number of F, and seconds of maximum likelihood by both ways, against the number of weights."""
-    figure = new_figure(2.2)
+    """Draws bench-newton: the condition number of F, and seconds of maximum likelihood by both ways, by weights."""
+    ways, figure = results["newton"], new_figure(2.2)
     left, right = figure.subplots(1, 2)
     for key, words in (("condition", "$F$"), ("whitened_condition", r"$WFW^\mathsf{T}$, $W$ sparse")):
         cases = ways["dense"].values()
@@ -63,7 +45,7 @@ def _newton(ways):
     left.set(xlabel="weights P, per edge", ylabel="condition number", xlim=right.get_xlim())
     left.legend()
     right.legend()
-    return figure
+    save(figure, Path(folder) / "bench-newton")
 
 
 def terminal_lines(results: dict[str, Any]) -> Iterator[str]:

@@ -2,32 +2,29 @@
 
 import re
 from collections.abc import Iterable
+from itertools import groupby
 
 from assignment.exercise.estimators import ESTIMATORS
+from assignment.exercise.settings import noise_changes
 from assignment.results import Fit
 
-_ROWS = {(row.name, row.variant): (place, row) for place, row in enumerate(ESTIMATORS)}
-_WEIGHTS = ("shared", "per_edge")
-_OPTIMIZERS = {"adam": "Adam", "rmsprop": "RMSProp", "sgd": "SGD"}
+_ROWS = {(row.name, row.variant): row for row in ESTIMATORS}
+_OPTIMIZERS = {"rmsprop": "RMSProp", "sgd": "SGD"}  # Adam is not named.
 
 
 def estimator_label(fit: Fit) -> str:
     """Estimator and variant, with the settings that are not the defaults: "NCE telescoped, SGD, seed 3"."""
-    return ", ".join([_row(fit)[1].label, *_changes(fit)])
+    return ", ".join([_row(fit).label, *_changes(fit)])
 
 
 def short_label(fit: Fit) -> str:
     """`estimator_label` for narrow columns."""
-    return ", ".join([_row(fit)[1].short_label, *_changes(fit)])
+    return ", ".join([_row(fit).short_label, *_changes(fit)])
 
 
 def noise_words(fit: Fit) -> list[str]:
     """The settings of NCE's noise that are not the defaults, in words; [] for other estimators."""
-    request = fit.record.get("request", {}) if fit.record["estimator"] == "nce" else {}
-    kind, scale, eta = (request.get(key) for key in ("noise_variance", "noise_scale", "eta"))
-    words = [kind] if kind not in (None, "per_pixel") else []
-    words += [f"scale {scale:g}"] if scale not in (None, 1) else []
-    return words + ([f"eta {eta:g}"] if eta not in (None, 0.5) else [])
+    return noise_changes(fit.record.get("request", {})) if fit.record["estimator"] == "nce" else []
 
 
 def family(fit: Fit) -> tuple[str, int]:
@@ -61,15 +58,18 @@ def short_ending(fit: Fit) -> str | None:
 
 def by_family(fits: Iterable[Fit]) -> dict[tuple[str, int], list[Fit]]:
     """Fits as {(weights, connectivity): [fits]}, both in the order in which they are to be read."""
-    groups = {}
-    for fit in in_order(fits):
-        groups.setdefault(family(fit), []).append(fit)
-    return groups
+    return {name: list(group) for name, group in groupby(in_order(fits), family)}
 
 
 def in_order(fits: Iterable[Fit]) -> list[Fit]:
-    """Fits in the order in which they are to be read, family by family."""
-    return sorted(fits, key=_rank)
+    """Fits in the order in which they are to be read, family by family, shared weights first."""
+
+    def place(fit):
+        record, row = fit.record, ESTIMATORS.index(_row(fit))
+        by_optimizer = _OPTIMIZERS.get(record["optimizer"], ""), noise_words(fit), record["seed"]
+        return record["weights"] != "shared", record["connectivity"], row, *by_optimizer
+
+    return sorted(fits, key=place)
 
 
 def _row(fit):
@@ -77,13 +77,5 @@ def _row(fit):
 
 
 def _changes(fit):
-    optimizer, seed = fit.record["optimizer"], fit.record["seed"]
-    words = [_OPTIMIZERS[optimizer]] if optimizer in ("rmsprop", "sgd") else []
-    return words + noise_words(fit) + ([f"seed {seed}"] if seed else [])
-
-
-def _rank(fit):
-    record, optimizers = fit.record, list(_OPTIMIZERS)
-    optimizer = optimizers.index(record["optimizer"]) if record["optimizer"] in optimizers else 0
-    place = _WEIGHTS.index(record["weights"]), record["connectivity"], _row(fit)[0]
-    return *place, optimizer, noise_words(fit), record["seed"]
+    optimizer, seed = _OPTIMIZERS.get(fit.record["optimizer"]), fit.record["seed"]
+    return [*filter(None, [optimizer]), *noise_words(fit), *([f"seed {seed}"] if seed else [])]

@@ -64,9 +64,11 @@ def facts(
     the record of `assignment.derivation.errata`), `bench` (its maximum likelihood by way and size) and, for the gain of
     further neighbours, `gain-` before the name of an 8-connected fit. Words are the same in every format.
     """
-    fits = list(fits)
+    fits, seconds = list(fits), Counter()
+    for fit in fits:
+        seconds.update({fit.record["part"]: fit.record["seconds"], "total": fit.record["seconds"]})
     groups = {fit.name: _of_fit(fit) for fit in fits}
-    groups |= {"data": _of_data(fits[0]) if fits else {}, "seconds": _seconds(fits)}
+    groups |= {"data": _of_data(fits[0]) if fits else {}, "seconds": seconds}
     for gain in gains({fit.name: fit for fit in fits}.values()):
         groups[f"gain-{gain.eight.name}"] = {"mean": gain.mean, "standard_error": gain.standard_error}
     groups["coin"] = next((fit.record["coin"] for fit in fits if "coin" in fit.record), {})
@@ -108,10 +110,3 @@ def _of_data(fit):
         "seed": fit.record["seed"],
         "versions": ", ".join(f"{name} {version}" for name, version in fit.record["versions"].items()),
     }
-
-
-def _seconds(fits):
-    seconds = Counter()
-    for fit in fits:
-        seconds.update({fit.record["part"]: fit.record["seconds"], "total": fit.record["seconds"]})
-    return seconds

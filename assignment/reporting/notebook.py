@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -37,6 +36,6 @@ def log_partition_figure(result: FitResult) -> Figure:
     layer, history = result.model.precision, result.history
     if "stage_theta" not in history:
         raise ValueError("result must be of a fit that learns log Z by stages: of fit_telescoped_nce")
-    determinants = [float(layer.operator(theta).log_determinant()) for theta in np.float64(history["stage_theta"])]
-    exact = 0.5 * (layer.pixels * math.log(2 * math.pi) - np.array(determinants))
+    determinants = [layer.operator(theta).log_determinant() for theta in np.float64(history["stage_theta"])]
+    exact = 0.5 * (layer.pixels * np.log(2 * np.pi) - np.array(determinants))
     return curves.log_partition_by_stage(history["stage_log_partition"], history["stage_standard_error"], exact)

@@ -10,6 +10,8 @@ from assignment.reporting.labels import estimator_label, in_order, noise_words
 from assignment.reporting.numbers import uncertain
 from assignment.results import Fit, load_part, load_results
 
+COMPARING = ("bonus8", "second")  # the parts whose tables and panels show other parts' fits as well
+
 
 def part_fits(part: str, root: str | Path) -> list[Fit]:
     """The fits to compare in `part`, out of the results of one data set, `root` = results/<data set>.
@@ -18,42 +20,31 @@ def part_fits(part: str, root: str | Path) -> list[Fit]:
     same families, by the same optimizer and with NCE's default noise. A fit that several parts hold counts once.
     """
     own = load_part(Path(root) / part)
-    if not own or part not in ("second", "bonus8"):
+    if not own or part not in COMPARING:
         return own
-    weights = {fit.record["weights"] for fit in own}
-    connectivities = {fit.record["connectivity"] for fit in own} | ({4} if part == "bonus8" else set())
-    optimizers = {fit.record["optimizer"] for fit in own} | {"fisher_scoring"}
-    found = {fit.name: fit for fit in [*load_results(root), *own]}
-    return [
-        fit
-        for fit in found.values()
-        if fit.record["weights"] in weights
-        and fit.record["connectivity"] in connectivities
-        and fit.record["optimizer"] in optimizers
-        and not noise_words(fit)
-    ]
+    alike = {key: {fit.record[key] for fit in own} for key in ("weights", "connectivity", "optimizer")}
+    alike["optimizer"].add("fisher_scoring")
+    if part == "bonus8":
+        alike["connectivity"].add(4)
+    found = {fit.name: fit for fit in [*load_results(root), *own] if not noise_words(fit)}
+    return [fit for fit in found.values() if all(fit.record[key] in values for key, values in alike.items())]
 
 
 class Gain(NamedTuple):
-    """Test log-likelihood of `eight` minus that of `four`, fits alike but for the neighbourhood, in nats per image.
-
-    `mean` over the test images, and its `standard_error`.
-    """
+    """Test log-likelihood of `eight` minus that of `four`, fits alike but for the neighbourhood, in nats per image."""
 
     four: Fit
     eight: Fit
-    mean: float
-    standard_error: float
+    mean: float  # over the test images
+    standard_error: float  # of the mean
 
 
 def gains(fits: Iterable[Fit]) -> list[Gain]:
-    """All Gains among fits, in reading order; only fits that hold `test_log_likelihood` [n] count."""
+    """All Gains among fits, in reading order."""
     fours, found = {}, []
     for fit in in_order(fits):
         names = ("estimator", "variant", "weights", "optimizer", "seed")
         alike = *(fit.record[name] for name in names), *noise_words(fit)
-        if "test_log_likelihood" not in fit.arrays:
-            continue
         if fit.record["connectivity"] == 4:
             fours[alike] = fit
         elif four := fours.get(alike):
@@ -65,9 +56,8 @@ def gains(fits: Iterable[Fit]) -> list[Gain]:
 
 def best_gains(fits: Iterable[Fit]) -> list[Gain]:
     """For each kind of weights the Gain whose 8-connected fit does best."""
-    best = {}
-    for gain in sorted(gains(fits), key=lambda gain: gain.eight.record["held_out"]["log_likelihood"]):
-        best[gain.eight.record["weights"]] = gain
+    ascending = sorted(gains(fits), key=lambda gain: gain.eight.record["held_out"]["log_likelihood"])
+    best = {gain.eight.record["weights"]: gain for gain in ascending}
     return [best[weights] for weights in ("shared", "per_edge") if weights in best]
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from assignment.reporting.labels import by_family, family_label, noise_words, short_ending, short_label
+from assignment.reporting import labels
 from assignment.reporting.latex import across, escape, number, row, tabular
 from assignment.reporting.numbers import gap, nats, rough, small
 from assignment.reporting.selection import part_fits, remarks
@@ -21,6 +21,10 @@ _COLUMNS = (
     ("", {"left": ("left", "r"), "least": (r"$\lambda_{\min}$", "r"), "seconds": ("s", "r")}),
 )
 _NOTE_WIDTH = 105
+_TERMINAL_HEADS = (
+    ("", "", "log Z", "log Z", "log Z", "test", "ceiling", "test", "", "", ""),
+    ("estimator", "Λ's weights", "learned", "exact", "gap", "nats", "(ML)", "gap", "left", "λ_min", "seconds"),
+)
 
 
 def tabulate_part(part: str, results_directory: str | Path, reports_directory: str | Path) -> list[Path]:
@@ -29,33 +33,30 @@ def tabulate_part(part: str, results_directory: str | Path, reports_directory: s
     Returns the paths of the files written; [] while the part has no fits.
     """
     fits = part_fits(part, results_directory)
-    return _write({part: results_table(fits, remarks(fits))} if fits else {}, reports_directory)
+    return [_write(part, results_table(fits, remarks(fits)), reports_directory)] if fits else []
 
 
-def write_appendix(results_directory: str | Path, reports_directory: str | Path) -> list[Path]:
-    """Writes the report's own tables, each if there is something to say; returns their paths.
+def write_appendix(results_directory: str | Path, reports_directory: str | Path) -> None:
+    """Writes the report's own tables, each if there is something to say.
 
     They are results-<weights>.tex (by Adam, with NCE's default noise), noise.tex (fixed noises put to the test) and
     errata.tex (the errors of the notes).
     """
     fits = list({fit.name: fit for fit in load_results(results_directory)}.values())
-    fixed = [fit for fit in fits if fit.record["variant"] == "fixed"]
-    derivation = read_beside(results_directory, "derivation")
-    tables = {"noise": noise_table(fixed)} if fixed else {}
-    tables |= {"errata": errata_table(derivation["errata"])} if derivation else {}
-    default = [fit for fit in fits if fit.record["optimizer"] in ("adam", "fisher_scoring") and not noise_words(fit)]
+    if fixed := [fit for fit in fits if fit.record["variant"] == "fixed"]:
+        _write("noise", noise_table(fixed), reports_directory)
+    if derivation := read_beside(results_directory, "derivation"):
+        _write("errata", errata_table(derivation["errata"]), reports_directory)
+    default = [fit for fit in fits if fit.record["optimizer"] in ("adam", "fisher_scoring")]
     for weights in ("shared", "per_edge"):
-        if chosen := [fit for fit in default if fit.record["weights"] == weights]:
-            tables[f"results-{weights}"] = results_table(chosen)
-    return _write(tables, reports_directory)
+        if chosen := [fit for fit in default if fit.record["weights"] == weights and not labels.noise_words(fit)]:
+            _write(f"results-{weights}", results_table(chosen), reports_directory)
 
 
-def _write(tables, reports_directory):
-    """Writes each of {name: text} as tables/<name>.tex; returns the paths."""
-    paths = {Path(reports_directory) / "tables" / f"{name}.tex": text for name, text in tables.items()}
-    for path, text in paths.items():
-        write_text(path, text)
-    return list(paths)
+def _write(name, text, reports_directory):
+    path = Path(reports_directory) / "tables" / f"{name}.tex"
+    write_text(path, text)
+    return path
 
 
 def read_beside(results_directory: str | Path, name: str) -> dict | None:
@@ -71,27 +72,25 @@ def results_table(fits: Iterable[Fit], notes: Iterable[str] = ()) -> str:
     likelihood, with which they are compared. How fits ended that did not converge stands below in a few words, then
     the notes. A column that says nothing of any fit is left out.
     """
-    groups = by_family(fits)
-    endings = dict.fromkeys(filter(None, (short_ending(fit) for group in groups.values() for fit in group)))
+    ordered = labels.in_order(fits)
+    endings = dict.fromkeys(filter(None, map(labels.short_ending, ordered)))
     marks = {words: f"$^{{{chr(ord('a') + place)}}}$" for place, words in enumerate(endings)}
-    cells = {fit.name: _cells(fit, marks.get(short_ending(fit), "")) for group in groups.values() for fit in group}
+    cells = {fit.name: _cells(fit, marks.get(labels.short_ending(fit), "")) for fit in ordered}
     said_of_some = {key for each in cells.values() for key, words in each.items() if words not in ("", "--")}
     columns, alignment, lines = _heads(said_of_some)
-    for family, group in groups.items():
+    for family, group in labels.by_family(ordered).items():
         _embolden(cells, group, "gap", "log_partition")
         _embolden(cells, group, "below", "held_out")
-        lines += [r"\midrule", across(len(columns), f"\\textit{{{_heading(family, group)}}}")]
+        heading = escape(labels.family_label(family)).capitalize()
+        ceilings = {nats(fit.record["held_out"]["maximum_likelihood"]) for fit in group}
+        if len(ceilings) == 1:
+            heading += f"; ceiling {number(ceilings.pop())} nats"
+        lines += [r"\midrule", across(len(columns), f"\\textit{{{heading}}}")]
         lines += [row(cells[fit.name][column] for column in columns) for fit in group]
     said = [f"{mark} {escape(words)}" for words, mark in marks.items()]
     said += [escape(line) for words in notes for line in textwrap.wrap(words, _NOTE_WIDTH)]
     lines += [r"\bottomrule", *(across(len(columns), rf"\footnotesize {line}") for line in said)]
     return r"\begingroup\setlength{\tabcolsep}{2.5pt}%" + "\n" + tabular(alignment, lines).rstrip() + "\\endgroup\n"
-
-
-def _heading(family, group):
-    words = escape(family_label(family)).capitalize()
-    ceilings = {nats(fit.record["held_out"]["maximum_likelihood"]) for fit in group}
-    return f"{words}; ceiling {number(ceilings.pop())} nats" if len(ceilings) == 1 else words
 
 
 def _heads(shown):
@@ -109,21 +108,27 @@ def _heads(shown):
     return list(columns), "".join(alignment), [row(above), " ".join(rules), row(heads)]
 
 
-def _cells(fit, mark):
-    record = fit.record
-    log_partition, held_out = record["log_partition"], record["held_out"]
-    error = log_partition.get("standard_error")
+def _printed(fit):
+    """What both tables say of a fit in nats: exact log Z, c − log Z, test nats, their ceiling, how far below, left."""
+    log_partition, held_out = fit.record["log_partition"], fit.record["held_out"]
     return {
-        "label": escape(short_label(fit)) + mark,
+        "exact": nats(log_partition["exact"]),
+        "gap": gap(log_partition["gap"]),
+        "test": nats(held_out["log_likelihood"]),
+        "ceiling": nats(held_out["maximum_likelihood"]),
+        "below": gap(held_out["gap"]),
+        "left": gap(fit.record.get("suboptimality")),
+    }
+
+
+def _cells(fit, mark):
+    record, error = fit.record, fit.record["log_partition"].get("standard_error")
+    printed = _printed(fit) | {"least": rough(record["min_eigenvalue"]), "seconds": rough(record["seconds"])}
+    return {
+        "label": escape(labels.short_label(fit)) + mark,
         "stencil": _stencil(record.get("stencil")),
-        "exact": number(nats(log_partition["exact"])),
-        "gap": number(gap(log_partition["gap"])),
         "error": f"$\\pm$ {error:.3f}" if error is not None else "",
-        "test": number(nats(held_out["log_likelihood"])),
-        "below": number(gap(held_out["gap"])),
-        "left": number(gap(record.get("suboptimality"))),
-        "least": number(rough(record["min_eigenvalue"])),
-        "seconds": number(rough(record["seconds"])),
+        **{key: number(text) for key, text in printed.items()},
     }
 
 
@@ -147,6 +152,30 @@ def _embolden(cells, group, column, fact):
             cells[fit.name][column] = f"\\textbf{{\\boldmath {best}}}"
 
 
+def terminal_table(fits: Iterable[Fit]) -> str:
+    """The results of fits as lines of text, about 115 columns wide for the usual names.
+
+    All in nats. `learned` is the learned c with its standard error; the gap beside it is c − log Z of the fitted Λ.
+    The test columns are nats per test image with the exact log Z, the same for the maximum likelihood, and how far the
+    fit stays below that. `left`: how far the fit is from its optimum, see `FitResult.suboptimality`.
+    """
+    ordered, rows, said = labels.in_order(fits), [*_TERMINAL_HEADS], []
+    for fit in ordered:
+        name, family = labels.short_label(fit), labels.short_family_label(fit)
+        learned, error = (fit.record["log_partition"].get(key) for key in ("estimate", "standard_error"))
+        c = nats(learned) + (f" ± {nats(error)}" if error is not None else "")
+        least, seconds = small(fit.record["min_eigenvalue"]), f"{fit.record['seconds']:.1f}"
+        rows.append((name, family, c, *_printed(fit).values(), least, seconds))
+        if ending := labels.ending(fit):
+            said.append(f"{name} ({family}): {ending}")
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    line = "  ".join(f"{{:{'<' if place < 2 else '>'}{width}}}" for place, width in enumerate(widths))
+    lines = [line.format(*row).rstrip() for row in rows]
+    lines.insert(len(_TERMINAL_HEADS), "-" * max(map(len, lines)))
+    said += remarks(ordered)
+    return "\n".join([*lines, "", *said] if said else lines)
+
+
 def errata_table(errata: Iterable[dict]) -> str:
     """A `tabular` of errata: as written, correct, and how far either is from the reference."""
     lines, reference = [row(["Where", "As written", "Correct", "ours", "theirs"])], None
@@ -168,16 +197,13 @@ def noise_table(fits: Iterable[Fit]) -> str:
         r"\cmidrule(lr){3-4} \cmidrule(lr){5-6}",
         r"$p_n$ & $\eta$ & data & noise & $c$ & gap & to ceiling \\",
     ]
-    for family, group in by_family(fits).items():
-        lines += [r"\midrule", across(7, f"\\textit{{{escape(family_label(family)).capitalize()}}}")]
-        lines += [row(_noise_cells(fit)) for fit in group]
+    for family, group in labels.by_family(fits).items():
+        lines += [r"\midrule", across(7, f"\\textit{{{escape(labels.family_label(family)).capitalize()}}}")]
+        for fit in group:
+            log_partition, request = fit.record["log_partition"], fit.record.get("request", {})
+            medians = [float(np.median(fit.arrays[f"{kind}_log_ratio"])) for kind in ("data", "noise")]
+            printed = [small(value) for value in (request.get("eta"), *medians)]
+            printed += [nats(log_partition["estimate"]), gap(log_partition["gap"]), gap(fit.record["held_out"]["gap"])]
+            noise = f"{request.get('noise_variance', '?')} variances × {request.get('noise_scale', 1):g}"
+            lines.append(row([escape(noise.replace("_", "-")), *map(number, printed)]))
     return tabular("lrrrrrr", [*lines, r"\bottomrule"])
-
-
-def _noise_cells(fit):
-    log_partition, request = fit.record["log_partition"], fit.record.get("request", {})
-    medians = [float(np.median(fit.arrays[f"{kind}_log_ratio"])) for kind in ("data", "noise")]
-    printed = [small(value) for value in (request.get("eta"), *medians)]
-    printed += [nats(log_partition["estimate"]), gap(log_partition["gap"]), gap(fit.record["held_out"]["gap"])]
-    words = f"{request.get('noise_variance', '?')} variances × {request.get('noise_scale', 1):g}".replace("_", "-")
-    return [escape(words), *map(number, printed)]

@@ -26,8 +26,7 @@ Facts (JSON). No number is NaN or infinite: null stands where there is none.
     stencil         {diagonal, couplings [K]} for shared weights, else null *
     settings        the telescoped fit's {stage_spread, noise_decision, reach, passes} *
     request         the options that decide the fit: a fit is made again where they have changed *
-    halvings *, drift *, confused *, final_loss *, epsilon *, loss_at_fit *, loss_at_optimum *,
-    closed_form_min_eigenvalue *, coin * {seed, outcome}
+    confused *, final_loss *, epsilon *, closed_form_min_eigenvalue *, coin * {seed, outcome}
     versions        of Python and of the packages
 
 Arrays (NPZ); H × W pixels, numbered row by row, K coupling directions, S images, T stages:
@@ -42,7 +41,7 @@ Arrays (NPZ); H × W pixels, numbered row by row, K coupling directions, S image
     conditional_log_likelihood * [H, W], of each pixel given all others, mean over the test images
     covariance_pixel * [2]; covariance_fitted *, covariance_empirical * [H, W]: of that pixel with all others
     learned_log_partition *      c by step; exact_log_partition * beside it at the steps exact_steps *
-    data_log_ratio *, noise_log_ratio *   G on held-out images and on noise images
+    data_log_ratio *, noise_log_ratio *   G of the fixed noise on held-out images and on noise images
     stage_learned *, stage_exact *, stage_standard_error *, stage_held_out * [T + 1]
     stage_spread *, stage_overlap * [T]
     stage_samples *, stage_samples_at *   a sample at some of the stages

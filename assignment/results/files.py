@@ -29,7 +29,10 @@ def write_whole(path: str | Path, write: Callable[[BinaryIO], object]) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}{_SUFFIX}")
     with _user_error(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        _remove_leftovers(path.parent)
+        for leftover in path.parent.glob(f".*{_SUFFIX}"):
+            with suppress(FileNotFoundError):  # where another process was quicker
+                if time.time() - leftover.stat().st_mtime > _STALE_SECONDS:
+                    leftover.unlink()
         try:
             with open(temporary, "wb") as file:
                 write(file)
@@ -85,10 +88,3 @@ def _user_error(path: Path) -> Iterator[None]:
     except OSError as error:
         reason = error.strerror or error
         raise UserError(f"cannot write {path} ({reason}); make room, or name another folder") from error
-
-
-def _remove_leftovers(folder: Path) -> None:
-    for leftover in folder.glob(f".*{_SUFFIX}"):
-        with suppress(FileNotFoundError):  # where another process was quicker
-            if time.time() - leftover.stat().st_mtime > _STALE_SECONDS:
-                leftover.unlink()

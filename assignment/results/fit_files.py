@@ -23,14 +23,11 @@ _ARRAYS = ("mean", "rows", "cols", "values", "log_partition", "samples")
 
 @dataclass(frozen=True, eq=False)
 class Fit:
-    """One fit as it was saved.
+    """One fit as it was saved."""
 
-    `name` is that of its files, see `fit_name`; `record` the JSON file as a dict; `path` the NPZ file.
-    """
-
-    name: str
-    record: dict
-    path: Path
+    name: str  # of its files, see `fit_name`
+    record: dict  # the JSON file
+    path: Path  # the NPZ file
 
     @cached_property
     def arrays(self) -> dict[str, np.ndarray]:
@@ -71,7 +68,8 @@ def save_fit(directory: str | Path, name: str, record: dict, arrays: dict) -> Fi
       UserError: the folder cannot be written to.
     """
     record = {**record, "fit": name}
-    text = json.dumps(record, indent=2, sort_keys=True, ensure_ascii=False, default=_from_numpy)
+    # Numbers and arrays of NumPy have `tolist`.
+    text = json.dumps(record, indent=2, sort_keys=True, ensure_ascii=False, default=lambda value: value.tolist())
     record = _checked_record(text)
     arrays = {key: np.asarray(value) for key, value in arrays.items()}
     _check_arrays(arrays)
@@ -115,10 +113,6 @@ def entries(value: object, key: str = "") -> Iterator[tuple[str, object]]:
         yield from entries(item, name)
 
 
-def _from_numpy(value):
-    return value.tolist()
-
-
 def _checked_record(text):
     """The record that JSON text holds; ValueError if it is not that of a fit."""
     record = json.loads(text)
@@ -147,11 +141,11 @@ def _check_precision(rows, cols, values, pixels):
         raise ValueError("rows, cols and values must be vectors of one length")
     if np.any((rows < 0) | (rows >= pixels) | (cols < 0) | (cols >= pixels)):
         raise ValueError(f"rows and cols must be pixel numbers from 0 to {pixels - 1}")
-    places, mirrored = rows.astype(np.int64) * pixels + cols, cols.astype(np.int64) * pixels + rows
-    order, mirror = np.argsort(places), np.argsort(mirrored)
-    if (np.diff(places[order]) == 0).any():
+    entries = np.stack([rows, cols, values])[:, np.lexsort((cols, rows))]
+    mirrored = np.stack([cols, rows, values])[:, np.lexsort((rows, cols))]
+    if (np.diff(entries[:2]) == 0).all(axis=0).any():
         raise ValueError("an entry of Λ is given twice")
-    if not np.array_equal(places[order], mirrored[mirror]) or not np.array_equal(values[order], values[mirror]):
+    if not np.array_equal(entries, mirrored):
         raise ValueError("Λ is not symmetric")
 
 

@@ -10,26 +10,10 @@ _STAGE = "stage (0: the diagonal noise)"
 
 
 @style()
-def training(
-    loss: np.ndarray,
-    learned: np.ndarray | None = None,
-    exact_steps: np.ndarray | None = None,
-    exact: np.ndarray | None = None,
-) -> Figure:
-    """The loss [S] by step and, where log Z is learned, its c [S] beside the exact log Z at some of the steps."""
+def training(loss: np.ndarray, *constant: np.ndarray) -> Figure:
+    """The loss [S] by step; where log Z is learned also `constant`: c [S], some of the steps, the exact log Z there."""
     figure = new_figure(2.2)
-    panels = np.atleast_1d(figure.subplots(1, 1 if learned is None else 2))
-    _loss(panels[0], loss)
-    if learned is not None:
-        axes, marker = panels[1], "x" if len(exact_steps) < 60 else ""
-        axes.plot(np.arange(1, len(learned) + 1), learned, **LEARNED, marker="", label="learned, $c$")
-        axes.plot(exact_steps, exact, **EXACT, marker=marker, label=r"exact, $\log Z(\Lambda)$")
-        axes.set(xlabel="step", ylabel=r"$\log Z$ (nats)", title="its constant")
-        axes.legend()
-    return figure
-
-
-def _loss(axes, loss):
+    axes, *right = np.atleast_1d(figure.subplots(1, 2 if constant else 1))
     steps, words = np.arange(1, len(loss) + 1), "training loss"
     if len(loss) <= 60:
         axes.plot(steps, loss, color=BLUE, marker="o", linestyle="-")
@@ -43,6 +27,14 @@ def _loss(axes, loss):
         axes.set_yscale("log")
         axes.set_ylim(bottom=max(loss.min(), 1e-7 * loss.max()))
     axes.set(xlabel="step", ylabel="loss", title=words)
+    for axes in right:
+        learned, exact_steps, exact = constant
+        axes.plot(np.arange(1, len(learned) + 1), learned, **LEARNED, marker="", label="learned, $c$")
+        marker = "x" if len(exact_steps) < 60 else ""
+        axes.plot(exact_steps, exact, **EXACT, marker=marker, label=r"exact, $\log Z(\Lambda)$")
+        axes.set(xlabel="step", ylabel=r"$\log Z$ (nats)", title="its constant")
+        axes.legend()
+    return figure
 
 
 @style()
@@ -58,17 +50,13 @@ def log_ratios(data: np.ndarray, noise: np.ndarray) -> Figure:
     ):
         axes.hist(values, bins, weights=np.full(len(values), 1 / len(values)), label=words, **looks, **look)
     axes.axvline(0, color="black", linewidth=0.6, linestyle=":")
-    axes.set(xlabel="log-ratio $G$ (nats)", ylabel="share of images", title=_separation(data, noise))
+    wrong = (np.sum(data < 0) + np.sum(noise >= 0)) / (len(data) + len(noise))
+    title = f"{100 * wrong:.2g} % on the wrong side of 0"
+    if data.min() > noise.max():
+        title = f"separable, but {title}" if wrong else "perfectly separated"
+    axes.set(xlabel="log-ratio $G$ (nats)", ylabel="share of images", title=title)
     axes.legend()
     return figure
-
-
-def _separation(data, noise):
-    wrong = (np.sum(data < 0) + np.sum(noise >= 0)) / (len(data) + len(noise))
-    words = f"{100 * wrong:.2g} % on the wrong side of 0"
-    if data.min() > noise.max():
-        return f"separable, but {words}" if wrong else "perfectly separated"
-    return words
 
 
 @style()
@@ -101,8 +89,18 @@ def stages(
     figure = new_figure(4.0)
     panels = figure.subplots(2, 2, sharex=True)
     _constant_and_error(*panels[:, 0], learned, standard_error, exact)
-    _classifier(panels[0, 1], spread, overlap)
-    _held_out(panels[1, 1], held_out, ceiling)
+    classifier, nats = panels[:, 1]
+    stage = np.arange(1, len(overlap) + 1)
+    classifier.plot(stage, overlap, color=BLUE, linestyle="-", marker="")
+    classifier.set(ylabel="overlap, solid (1: undecided)", ylim=(0, 1.05), title="the classifier of each stage")
+    twin = classifier.twinx()
+    twin.spines["right"].set_visible(True)
+    twin.plot(stage, spread, color=VERMILION, linestyle="--", marker="")
+    twin.set(ylabel="spread of $G$, dashed (nats)", ylim=(0, 1.1 * spread.max()))
+    nats.plot(held_out, **LEARNED, marker="", label="test images")
+    nats.axhline(ceiling, **CEILING, label="maximum likelihood")
+    nats.set(ylabel="nats per test image", title=f"held out; at the end {below(ceiling - held_out[-1])} the ceiling")
+    nats.legend(loc="lower right")
     for axes in panels[1]:
         axes.set_xlabel(_STAGE)
     return figure
@@ -121,20 +119,3 @@ def _constant_and_error(constant, error, learned, standard_error, exact):
     at_the_end = f"{signed(learned[-1] - exact[-1])} ± {standard_error[-1]:.3f}"
     error.set(ylabel="learned − exact (nats)", title=f"its error by stages; at the end {at_the_end}")
     error.legend(loc="lower left")
-
-
-def _classifier(axes, spread, overlap):
-    stage = np.arange(1, len(overlap) + 1)
-    axes.plot(stage, overlap, color=BLUE, linestyle="-", marker="")
-    axes.set(ylabel="overlap, solid (1: undecided)", ylim=(0, 1.05), title="the classifier of each stage")
-    twin = axes.twinx()
-    twin.spines["right"].set_visible(True)
-    twin.plot(stage, spread, color=VERMILION, linestyle="--", marker="")
-    twin.set(ylabel="spread of $G$, dashed (nats)", ylim=(0, 1.1 * spread.max()))
-
-
-def _held_out(axes, held_out, ceiling):
-    axes.plot(held_out, **LEARNED, marker="", label="test images")
-    axes.axhline(ceiling, **CEILING, label="maximum likelihood")
-    axes.set(ylabel="nats per test image", title=f"held out; at the end {below(ceiling - held_out[-1])} the ceiling")
-    axes.legend(loc="lower right")

@@ -68,12 +68,10 @@ def mosaic_shape(count: int, shape: tuple[int, ...]) -> tuple[int, int]:
 
 def mosaic(images: np.ndarray, rows: int, columns: int) -> np.ndarray:
     """The first images of a stack [S, H, W] in a grid, a pixel apart; blank where there are not enough."""
-    height, width = images.shape[1:]
-    sheet = np.full((rows * (height + 1) - 1, columns * (width + 1) - 1), np.nan)
-    for k, image in enumerate(images[: rows * columns]):
-        top, left = (k // columns) * (height + 1), (k % columns) * (width + 1)
-        sheet[top : top + height, left : left + width] = image
-    return sheet
+    (height, width), shown = images.shape[1:], images[: rows * columns]
+    sheet = np.full((rows * columns, height + 1, width + 1), np.nan)
+    sheet[: len(shown), :height, :width] = shown
+    return sheet.reshape(rows, columns, height + 1, -1).swapaxes(1, 2).reshape(rows * (height + 1), -1)[:-1, :-1]
 
 
 @style.style()
