@@ -184,6 +184,15 @@ def test_a_fit_far_below_the_ceiling_has_failed(data, settings):
     assert fit.record["held_out"]["gap"] == 0 and fit.record["optimizer"] == "adam"
 
 
+def test_a_fixed_fit_that_has_not_failed_is_as_converged_as_it_says(data, settings):
+    best, status = data.maximum_likelihood(4, "shared")[0], "not converged: 0.25 nats below maximum likelihood"
+    fitted, said = trained(data, settings, best, status), {"confused": 0.2, "final_loss": 0.5}
+    for off, ended in ((0.5, status), (-3.0, "failed: 20 % of images are on the wrong side of the classifier and its")):
+        constant = float(fitted.result.model.log_partition()) + off
+        fit = save(replace(fitted, result=replace(fitted.result, log_partition=constant)), said, {})
+        assert fit.record["status"].startswith(ended) and fit.record["status"].endswith(("likelihood", "below log Z"))
+
+
 @pytest.mark.parametrize("reachable", [True, False])
 def test_a_fit_is_saved_without_its_constant_where_no_bridge_reaches(data, settings, monkeypatch, reachable):
     def bridge(layer, seed):

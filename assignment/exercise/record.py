@@ -37,7 +37,7 @@ def _status(record):
         failed = f"failed: the fit is {below:.1f} nats below the ceiling"
         return status.replace("converged", failed, 1) if status.startswith("converged") and below > NEAR else status
     if abs(off) < NEAR and below < NEAR:
-        return "converged"
+        return status
     return (
         f"failed: {100 * record['confused']:.2g} % of images are on the wrong side of the classifier and its loss is "
         f"{record['final_loss']:.1e}, yet the fit is {below:.1f} nats below the ceiling and c is {abs(off):.1f} nats "
