@@ -23,8 +23,8 @@ from assignment.training.step import Step
 TOGETHER, TOGETHER_BYTES = 16, 2**25
 # A fit ends when so many steps in a row were given up at the border of the cone.
 STALLED = 30
-# So many images are seen where a number of passes is not given, in at least 3 passes and at most 30.
-SEEN = 180_000
+# So many pixels are seen where a number of passes is not given, in at least 3 passes and at most 30.
+SEEN_PIXELS = 180_000 * 28**2
 
 
 class Snapshots(Callback):
@@ -69,7 +69,7 @@ def fit(
       objective: an object with `loss(model, x, seed)` and `trainable_variables`: none, or its learned log Z.
       images: [N, H, W], mean subtracted, or what `load_images` returned.
       optimizer: "sgd", "rmsprop", "adam" or a Keras optimizer.
-      epochs: passes over the images; None for 3, and for up to 30 of few images. batch_size: B, at most N.
+      epochs: passes over the images; None for 3, and up to 30 of few or small images. batch_size: B, at most N.
       snapshots: about how often θ is kept on the way.
       seed: decides all that is drawn.
       progress: called as progress(step, steps, words) every few steps.
@@ -91,7 +91,7 @@ def fit(
         images, moments = begin(getattr(model, "precision", model), images, seed, mean)
         batch_size = checked_batch_size(batch_size, images, 1)
         if epochs is None:
-            epochs = min(max(3, SEEN // len(images)), 30)
+            epochs = min(max(3, SEEN_PIXELS // images.size), 30)
         steps = whole("epochs", epochs, least=1) * (len(images) // batch_size)
         step = Step(model, objective, optimizer, strategy)
         # Called once outside the graph, where its errors are readable.
@@ -132,8 +132,10 @@ def fit_nce(
 ) -> FitResult:
     """Fits Λ and log Z by NCE against a fixed noise.
 
-    With independent noise the classes separate perfectly where there are many pixels; the fit then says how far it is
-    from the optimum. `fit_telescoped_nce` is the one that gets there.
+    With independent noise the classes separate perfectly where there are many pixels, and there is nothing to learn.
+    Of few pixels NCE's own optimum, too, is not that of maximum likelihood: its error is larger, and images that are
+    not Gaussian draw it elsewhere. `status` and `suboptimality` say how far the fit is below maximum likelihood.
+    `fit_telescoped_nce` is the one that gets there.
 
     Args:
       layer: a built `StencilPrecision`; its weights are the start, and after the call the fit.
