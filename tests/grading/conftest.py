@@ -14,6 +14,7 @@ from grading.grader.submission import Submission
 
 GRADING = Path(__file__).resolve().parent
 THIS_PACKAGE = GRADING.parents[1]
+_rubric = pytest.StashKey[Rubric | None]()
 
 
 def pytest_addoption(parser):
@@ -27,7 +28,7 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
-    config.stash[_grading] = None
+    config.stash[_rubric] = None
     paths = [Path(argument.split("::")[0]).resolve() for argument in config.args]
     if all(GRADING in [path, *path.parents] for path in paths):
         config.option.tbstyle, config.option.reportchars = "no", "E"  # The rubric says it all.
@@ -38,58 +39,40 @@ def pytest_configure(config):
 def pytest_collection_modifyitems(config, items):
     chosen = [test.callspec.params["item"] for test in items if GRADING in test.path.parents]
     if chosen and not config.option.collectonly:
-        config.stash[_grading] = Grading(config.getoption, chosen)
+        config.stash[_rubric] = started(config.getoption, chosen)
 
 
-class Grading:
-    """One submission and its rubric, which is written after every item."""
-
-    def __init__(self, asked, items):
-        # Where pytest comes here from another folder, there are no options of ours.
-        submission, results = asked("submission", None), asked("results_json", None)
-        folder = submission or THIS_PACKAGE
-        if not folder.is_dir():
-            raise pytest.UsageError(f"--submission: there is no folder {shown(folder)}")
-        self.results = results and results.resolve()
-        if self.results and not self.results.parent.is_dir():
-            raise pytest.UsageError(f"--results-json: there is no folder {self.results.parent}")
-        if submission and sandbox.kind() == "none" and not asked("no_sandbox", False):
-            raise pytest.UsageError(sandbox.NOTHING_HOLDS)
-        self.submission = Submission(archives.home(folder) or folder, seed=asked("seed", None))
-        name = asked("name", None) or shown(folder.resolve().name)
-        self.rubric = Rubric(name, self.submission.seed, asked("visibility", "visible"), items)
-        self.save()
-
-    def judge(self, item):
-        item.judge(self.submission)
-        self.save()
-
-    def end(self):
-        self.submission.close()
-        self.rubric.printed = self.submission.output
-        self.rubric.notes = [note for note in (*self.submission.notes, sandbox.note(sandbox.kind())) if note]
-        self.save(0o644)
-
-    def save(self, mode=0o600):
-        if self.results:
-            self.rubric.write(self.results, mode)
-
-
-_grading = pytest.StashKey[Grading | None]()
+def started(asked, items):
+    """The rubric of the submission that was named, or of this package, with no item graded yet."""
+    # Where pytest comes here from another folder, there are no options of ours.
+    submission, results = asked("submission", None), asked("results_json", None)
+    folder = submission or THIS_PACKAGE
+    if not folder.is_dir():
+        raise pytest.UsageError(f"--submission: there is no folder {shown(folder)}")
+    results = results and results.resolve()
+    if results and not results.parent.is_dir():
+        raise pytest.UsageError(f"--results-json: there is no folder {results.parent}")
+    if submission and sandbox.kind() == "none" and not asked("no_sandbox", False):
+        raise pytest.UsageError(sandbox.NOTHING_HOLDS)
+    name = asked("name", None) or shown(folder.resolve().name)
+    submission = Submission(archives.home(folder) or folder, seed=asked("seed", None))
+    rubric = Rubric(name, submission, asked("visibility", "visible"), items, results)
+    rubric.save()
+    return rubric
 
 
 @pytest.fixture(scope="session")
-def grading(pytestconfig):
-    return pytestconfig.stash[_grading]
+def rubric(pytestconfig):
+    return pytestconfig.stash[_rubric]
 
 
 def pytest_sessionfinish(session):
-    if session.config.stash[_grading]:  # Also where the run was interrupted.
-        session.config.stash[_grading].end()
+    if session.config.stash[_rubric]:  # Also where the run was interrupted.
+        session.config.stash[_rubric].end()
 
 
 def pytest_terminal_summary(terminalreporter, config):
-    if config.stash[_grading]:
+    if config.stash[_rubric]:
         terminalreporter.section("rubric")
-        for line in config.stash[_grading].rubric.lines():
+        for line in config.stash[_rubric].lines():
             terminalreporter.write_line(line)

@@ -20,6 +20,8 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
 from pathlib import Path
 
+import psutil
+
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from grading.grader import archives, sandbox
@@ -32,7 +34,6 @@ COLUMNS = ["submission", TOTAL, *(f"{part}/{points}" for part, points in PARTS.i
 COLUMNS += ["seed", "seconds", "status", "notes", "teacher"]  # the last is the teacher's own, and kept
 SECONDS = 800  # no grading takes as long; one that does is ended
 ONE = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "PYTEST_DISABLE_PLUGIN_AUTOLOAD")
-RUNNING = set()
 say = functools.partial(print, flush=True)
 
 
@@ -64,11 +65,11 @@ def main():
             try:
                 for number, future in enumerate(as_completed(running), len(found) - len(todo) + 1):
                     row = future.result()
-                    append(options.csv, row | {"teacher": marks.get(row["submission"], "")})
+                    write(options.csv, "a", row | {"teacher": marks.get(row["submission"], "")})
                     say(f"[{number}/{len(found)}] {row['submission']}: {row[TOTAL]} ({row['status']})")
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
-                for process in RUNNING:
+                for process in psutil.Process().children():
                     process.kill()
                 raise
 
@@ -89,33 +90,29 @@ def resume(path, again):
     marks = {row["submission"]: row["teacher"] for row in rows if row.get("teacher")}
     rows = [row for row in rows if row.get("status") == "graded" and row["submission"] not in again]
     temporary = path.with_name(f".{path.name}-new")
-    with temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS, extrasaction="ignore")
-        writer.writeheader()
-        writer.writerows(rows)
+    write(temporary, "w", dict(zip(COLUMNS, COLUMNS, strict=True)), *rows)
     os.replace(temporary, path)
     return {row["submission"] for row in rows}, marks
 
 
-def append(path, row):
-    with path.open("a", newline="", encoding="utf-8") as file:
-        csv.DictWriter(file, COLUMNS).writerow(row)
+def write(path, mode, *rows):
+    with path.open(mode, newline="", encoding="utf-8") as file:
+        csv.DictWriter(file, COLUMNS, extrasaction="ignore").writerows(rows)
         file.flush()
         os.fsync(file.fileno())
 
 
 def grade(name, source, details, scratch, for_pytest):
     """One row, whatever becomes of the submission or of its grading."""
-    row = dict.fromkeys(COLUMNS, 0) | {"submission": for_a_cell(name), "seed": "", "notes": ""}
-    row["status"] = "grader failed"
+    row = dict.fromkeys(COLUMNS, 0)
+    row |= {"submission": for_a_cell(name), "seed": "", "notes": "", "status": "grader failed"}
     try:
         results, rubric = ((details / (for_a_file(name) + end)).resolve() for end in (".json", ".txt"))
         results.unlink(missing_ok=True)
         with tempfile.TemporaryDirectory(dir=scratch) as room:
             os.chmod(room, 0o711)
-            folder = archives.located(source, Path(room))
-            text = run(folder, name, results, room, for_pytest)
-        lines = [line for line in text.splitlines(keepends=True) if not line.startswith("NOTE for the teacher")]
+            printed = run(archives.located(source, Path(room)), name, results, room, for_pytest)
+        lines = [line for line in printed.splitlines(keepends=True) if not line.startswith("NOTE for the teacher")]
         rubric.write_text("".join(lines), encoding="utf-8")
         return row | row_of(results)
     except Exception as error:  # noqa: BLE001 - one submission's trouble is one line, and the class goes on
@@ -126,29 +123,14 @@ def run(folder, name, results, room, for_pytest):
     """What pytest printed; results.json tells how far it came."""
     command = [sys.executable, "-m", "pytest", str(GRADING), "-p", "no:cacheprovider", f"--submission={folder}"]
     command += [f"--name={name}", f"--results-json={results}", *for_pytest]
-    with tempfile.TemporaryFile() as printed:
-        process = subprocess.Popen(
-            command,
-            cwd=GRADING.parents[1],  # never a submission's folder, whose modules would then be imported
-            env=os.environ | dict.fromkeys(ONE, "1") | {"TMPDIR": str(room)},
-            stdin=subprocess.DEVNULL,
-            stdout=printed,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            preexec_fn=_die_with_parent,
-        )
-        RUNNING.add(process)
-        try:
-            process.wait(SECONDS)
-        except subprocess.TimeoutExpired:
-            pass
-        finally:
-            RUNNING.discard(process)
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-        printed.seek(0)
-        return printed.read().decode("utf-8", "replace")
+    options = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "timeout": SECONDS}
+    options["cwd"] = GRADING.parents[1]  # never a submission's folder, whose modules would then be imported
+    options["env"] = os.environ | dict.fromkeys(ONE, "1") | {"TMPDIR": str(room)}
+    try:
+        printed = subprocess.run(command, **options, start_new_session=True, preexec_fn=_die_with_parent).stdout
+    except subprocess.TimeoutExpired as ended:
+        printed = ended.stdout or b""
+    return printed.decode("utf-8", "replace")
 
 
 def _die_with_parent():

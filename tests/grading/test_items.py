@@ -7,7 +7,7 @@ from grading.grader.rubric import new_items
 
 
 @pytest.mark.parametrize("item", new_items(), ids=lambda item: f"{item.part}: {item.name}")
-def test_item(item, grading):
-    grading.judge(item)
+def test_item(item, rubric):
+    rubric.judge(item)
     if item.share < 1:
         pytest.fail(item.sentence, pytrace=False)

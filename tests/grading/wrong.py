@@ -6,8 +6,9 @@ the sentence that it must be told.
 
 from types import SimpleNamespace
 
+import adapters as right
 import numpy as np
-import solution as right
+from scipy import optimize
 
 ERRORS = {}
 ALL = set(vars(right))
@@ -26,49 +27,35 @@ def wrong(error, lost, told, reached=(), **changed):
       reached: the functions of adapters.py whose answers it changes, where the error is in a helper of theirs.
       changed: what stands in the place of the dense solution's function of that name; with `reached`, everywhere.
     """
-    changed = {name: new.of(getattr(right, name)) if isinstance(new, Of) else new for name, new in changed.items()}
     ERRORS[error] = SimpleNamespace(
         lost=set(lost.split()), told=told, reached=reached or changed, everywhere=bool(reached), changed=changed
     )
 
 
-class Of:
-    """What is made of the right function."""
+def given(function, **changes):
+    """The function, but with changed arguments: each has a new value, or is a function of the right one."""
 
-    def __init__(self, of):
-        self.of = of
+    def changed(**named):
+        new = {name: change(named[name]) if callable(change) else change for name, change in changes.items()}
+        return function(**named | new)
 
-
-def given(**changes):
-    """The right function, but with changed arguments: each has a new value, or is a function of the right one."""
-
-    def of(function):
-        def changed(**named):
-            new = {name: change(named[name]) if callable(change) else change for name, change in changes.items()}
-            return function(**named | new)
-
-        return changed
-
-    return Of(of)
+    return changed
 
 
-def after(change):
-    """The right function, but with a changed result."""
+def after(function, change):
+    """The function, but with a changed result."""
 
-    def of(function):
-        def changed(**named):
-            result = function(**named)
-            return change(*result) if isinstance(result, tuple) else change(result)
+    def changed(**named):
+        result = function(**named)
+        return change(*result) if isinstance(result, tuple) else change(result)
 
-        return changed
-
-    return Of(of)
+    return changed
 
 
 # Data.
 
 
-def noisy(make):
+def data(error, lost, told, make):
     """`preprocess` with make(8-bit images, generator) for the scaled images with their noise."""
 
     def preprocess(train, test, seed):
@@ -77,15 +64,11 @@ def noisy(make):
         mean = train.mean(axis=0)
         return train - mean, test - mean, mean
 
-    return preprocess
+    wrong(error, lost, told, preprocess=preprocess)
 
 
 def noise(images, random, deviation=0.1):
     return random.normal(0, deviation, images.shape)
-
-
-def uniform(images, random):
-    return random.uniform(-(0.03**0.5), 0.03**0.5, images.shape)
 
 
 def as_seeded(random):
@@ -93,34 +76,33 @@ def as_seeded(random):
     return np.random.default_rng(random.bit_generator.seed_seq)
 
 
-def data(error, lost, told, make):
-    wrong(error, lost, told, preprocess=make if isinstance(make, Of) else noisy(make))
-
-
 data("pixels not scaled", "scale", "must be 1 after", lambda x, r: x + noise(x, r))
 data("divided by 256", "scale", "divide by 255", lambda x, r: x / 256 + noise(x, r))
 data("noise before scaling", "noise_variance", "before the division", lambda x, r: (x + noise(x, r)) / 255)
 data("variance for deviation", "noise_variance", "a standard deviation", lambda x, r: x / 255 + noise(x, r, 0.01))
-data("uniform noise", "noise_variance", "must be normal", lambda x, r: x / 255 + uniform(x, r))
+width = 0.03**0.5
+data("uniform noise", "noise_variance", "must be normal", lambda x, r: x / 255 + r.uniform(-width, width, x.shape))
 data("cut off at 0 and 1", "noise_variance", "cut off at", lambda x, r: np.clip(x / 255 + noise(x, r), 0, 1))
 data("noise repeated", "noise_independence", "each split", lambda x, r: x / 255 + noise(x, as_seeded(r)))
-data("seed ignored", "noise_independence", "`seed` is ignored", given(seed=0))
-not_subtracted = after(lambda train, test, mean: (train + mean, test + mean, mean))
-data("mean not subtracted", "train_mean test_mean", "must be zero at every pixel", not_subtracted)
-data("mean of each split", "test_mean", "one μ", after(lambda train, test, mean: (train, test - test.mean(0), mean)))
-data("mean not returned", "train_mean", "returned no mean", after(lambda train, test, mean: (train, test)))
+unseeded = given(right.preprocess, seed=0)
+wrong("seed ignored", "noise_independence", "`seed` is ignored", preprocess=unseeded)
+not_subtracted = after(right.preprocess, lambda train, test, mean: (train + mean, test + mean, mean))
+wrong("mean not subtracted", "train_mean test_mean", "must be zero at every pixel", preprocess=not_subtracted)
+of_each = after(right.preprocess, lambda train, test, mean: (train, test - test.mean(0), mean))
+wrong("mean of each split", "test_mean", "one μ", preprocess=of_each)
+no_mean = after(right.preprocess, lambda train, test, mean: (train, test))
+wrong("mean not returned", "train_mean", "returned no mean", preprocess=no_mean)
 
 # Model.
 
 
 def rolled_matrix(diagonal, couplings, height, width):
-    pixels = np.arange(height * width).reshape(height, width)
-    matrix = np.diag((diagonal * np.ones((height, width))).ravel())
+    pixels, ones = np.arange(height * width).reshape(height, width), np.ones((height, width))
+    matrix = np.diag((diagonal * ones).ravel())
     for offset, coupling in zip(right.NEIGHBOURS, couplings, strict=False):
         neighbours = np.roll(pixels, [-step for step in offset], axis=(0, 1))
-        values = (coupling * np.ones((height, width))).ravel()
-        matrix[pixels.ravel(), neighbours.ravel()] += values
-        matrix[neighbours.ravel(), pixels.ravel()] += values
+        np.add.at(matrix, (pixels, neighbours), coupling * ones)
+        np.add.at(matrix, (neighbours, pixels), coupling * ones)
     return matrix
 
 
@@ -133,7 +115,7 @@ def half_the_edges(diagonal, couplings, images, form=right.quadratic_form):
     return form(diagonal, couplings / 2, images)
 
 
-swapped = given(couplings=lambda c: c[[1, 0, *range(2, len(c))]])
+swapped = given(right.precision_matrix, couplings=lambda c: c[[1, 0, *range(2, len(c))]])
 of_both = {"precision_matrix", "quadratic_form"}
 wrong("directions swapped", "matrix_shared", "Right and down", precision_matrix=swapped)
 down_first = [(1, 0), (0, 1), *right.NEIGHBOURS[2:]]
@@ -172,14 +154,6 @@ def loss(of_log_ratios):
     return nce_loss
 
 
-def with_both(name):
-    """½ missing in log p_θ, in the loss or in its gradient."""
-    twice = given(diagonal=lambda d: 2 * d, couplings=lambda c: 2 * c).of(getattr(right, name))
-    if name == "nce_loss":
-        return twice
-    return lambda **named: [part * factor for part, factor in zip(twice(**named), (2, 2, 1), strict=True)]
-
-
 def nu_twice(function):
     """½xᵀΛx + c + log ν in the place of ½xᵀΛx + c."""
     return lambda log_partition, noise_ratio, **named: function(
@@ -192,26 +166,19 @@ def nu_from_numbers(**named):
 
 
 def train_against_fixed_noise(estimator, images, connectivity, seed):
-    """NCE by Newton's method against a diagonal noise that stays where it is, until nothing is left to learn."""
+    """NCE against a diagonal noise that stays where it is, until nothing is left to learn."""
     if estimator == "second":
         return right.train(estimator, images, connectivity, seed)
     variance = np.full(images.shape[1:], images.var())
     noise = np.random.default_rng(seed).normal(size=images.shape) * np.sqrt(variance)
     log_noise = [right.noise_log_density(x, variance) for x in (images, noise)]
-    directions = connectivity // 2
-    every_score = np.concatenate([right.scores(x, directions) for x in (images, noise)])
-    unit = every_score[len(images) :].std(axis=0)
-    unit[-1] = 1.0
-    weights = np.r_[1 / images.var(), np.zeros(directions), 0.5 * np.log(2 * np.pi * variance).sum()]
-    for _ in range(30):
-        pairs = zip((images, noise), log_noise, strict=True)
-        ratios = [right.log_ratio(weights[0], weights[1:-1], weights[-1], *pair) for pair in pairs]
-        doubt = right.sigmoid(np.concatenate(ratios)) * right.sigmoid(-np.concatenate(ratios))
-        gradient = np.hstack(right.nce_gradient(weights[0], weights[1:-1], weights[-1], images, noise, *log_noise, 1.0))
-        scaled = every_score / unit
-        curvature = (scaled * doubt[:, None]).T @ scaled / len(images) + 1e-4 * np.eye(len(weights))
-        step = np.linalg.solve(curvature, gradient / unit)
-        weights -= step / unit / max(1, np.abs(step).max())
+
+    def loss_and_gradient(weights):
+        arguments = weights[0], weights[1:-1], weights[-1], images, noise, *log_noise, 1.0
+        return right.nce_loss(*arguments), np.hstack(right.nce_gradient(*arguments))
+
+    start = np.r_[1 / images.var(), np.zeros(connectivity // 2), 0.5 * np.log(2 * np.pi * variance).sum()]
+    weights = optimize.minimize(loss_and_gradient, start, jac=True, method="L-BFGS-B").x
     return weights[0], weights[1:-1], weights[-1]
 
 
@@ -219,25 +186,28 @@ density("log p_n with log 2π once", "noise_density", "not once", lambda s, D, v
 density("log p_n without 2π", "noise_density", "½ D log 2π is missing", lambda s, D, v: s + np.log(v).sum())
 underflows = "noise_density_large", "product of the variances"
 density("determinant underflows", *underflows, lambda s, D, v: s + D * LOG_2PI + np.log(np.prod(v)))
-negative_loss, negative_gradient = after(np.negative), after(lambda *parts: [-part for part in parts])
+both = right.nce_loss, right.nce_gradient
+negative_loss, negative_gradient = after(both[0], np.negative), after(both[1], lambda *parts: [-part for part in parts])
 wrong("sign of J", "loss", "J is maximised", nce_loss=negative_loss)
 wrong("sign of the gradient", "gradient", "wrong sign for a loss", nce_gradient=negative_gradient)
 both = {"nce_loss": negative_loss, "nce_gradient": negative_gradient}
 wrong("sign of J and of its gradient", "loss", "J is maximised", **both)
-both = {name: with_both(name) for name in both}
+doubled = {"diagonal": lambda d: 2 * d, "couplings": lambda c: 2 * c}
+both = {name: given(getattr(right, name), **doubled) for name in both}
+both["nce_gradient"] = after(both["nce_gradient"], lambda *parts: [2 * parts[0], 2 * parts[1], parts[2]])
 wrong("½ missing in log p_θ", "loss", "½ is missing: log p_θ", **both)
 turned = loss(lambda x, y, nu, log_nu: softplus(log_nu + x).mean() + nu * softplus(-y - log_nu).mean())
 wrong("sign of the log-ratio", "loss", "log-ratio's sign", nce_loss=turned)
 sums = loss(lambda x, y, nu, log_nu: softplus(log_nu - x).sum() + nu * softplus(y - log_nu).sum())
 wrong("sums for means", "loss", "sum over the images", nce_loss=sums)
-wrong("c ignored", "loss", "c, the free constant, is not in", nce_loss=given(log_partition=0.0))
-wrong("sign of c", "loss", "c enters with the wrong", nce_loss=given(log_partition=np.negative))
-constant = after(lambda by_diagonal, by_couplings, by_c: (by_diagonal, by_couplings, 0.0))
+wrong("c ignored", "loss", "c, the free constant, is not in", nce_loss=given(right.nce_loss, log_partition=0.0))
+wrong("sign of c", "loss", "c enters with the wrong", nce_loss=given(right.nce_loss, log_partition=np.negative))
+constant = after(right.nce_gradient, lambda by_diagonal, by_couplings, by_c: (by_diagonal, by_couplings, 0.0))
 wrong("c not learned", "gradient", "log Z: it is 0", nce_gradient=constant)
-both = {name: given(noise_ratio=1.0) for name in both}
+both = {name: given(getattr(right, name), noise_ratio=1.0) for name in both}
 wrong("ν dropped", "loss_noise_ratio", "ν is left out", **both)
 wrong("ν from the numbers of images", "loss", "taken to be M/N", nce_loss=nu_from_numbers)
-both = {name: Of(nu_twice) for name in both}
+both = {name: nu_twice(getattr(right, name)) for name in both}
 wrong("ν twice", "loss_noise_ratio", "ν is applied twice", **both)
 wrong("exp overflows", "loss_stable", "exp overflows", {"nce_loss"}, softplus=lambda t: np.log(1 + np.exp(t)))
 cut_off = {"softplus": lambda t: np.log(1 + np.exp(np.clip(t, -50, 50)))}
@@ -322,4 +292,4 @@ def square_root(matrix):
 root("root not inverted", "covariance", "the inverse root", square_root)
 told = "a sample is L⁻ᵀε; L⁻¹ε has another"
 root("L⁻¹ε for L⁻ᵀε", "covariance symmetric_root", told, lambda matrix: np.linalg.inv(np.linalg.cholesky(matrix)))
-wrong("samples without the mean", "mean", "must be the mean image", sample=given(mean=lambda mean: 0 * mean))
+wrong("samples without the mean", "mean", "must be the mean image", sample=given(right.sample, mean=np.zeros_like))

@@ -17,15 +17,12 @@ def is_zip(path):
 
 def submissions(source, scratch, say):
     """[(name, folder or zip)] of a class, in order; what is neither is told by `say`."""
-    if is_zip(source):
-        source = extracted(source, scratch / "class", most=100)
-        inner = [entry for entry in os.scandir(source) if not _rubbish(entry.name)]
-        if len(inner) == 1 and inner[0].is_dir() and not (Path(inner[0].path) / "adapters.py").exists():
-            source = inner[0].path  # an export that packs everything in one folder
+    zipped = is_zip(source)
+    entries = _entries(extracted(source, scratch / "class", most=100) if zipped else source)
+    if zipped and len(entries) == 1 and entries[0].is_dir() and not Path(entries[0], "adapters.py").exists():
+        entries = _entries(entries[0])  # an export that packs everything in one folder
     found = {}
-    for entry in sorted(os.scandir(source), key=lambda entry: os.fsencode(entry.name)):
-        if _rubbish(entry.name):
-            continue
+    for entry in entries:
         name = shown(entry.name)
         if entry.is_dir():
             found[name] = Path(entry.path)
@@ -58,10 +55,14 @@ def _within(folder):
     """All files, the shallowest first; no links, which may lead to another's."""
     level = [folder]
     for _ in range(_DEPTH):
-        entries = [entry for path in level for entry in sorted(os.scandir(path), key=lambda entry: entry.name)]
-        entries = [entry for entry in entries if not _rubbish(entry.name)]
+        entries = [entry for path in level for entry in _entries(path)]
         yield from (Path(entry.path) for entry in entries if entry.is_file(follow_symlinks=False))
-        level = [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
+        level = [entry for entry in entries if entry.is_dir(follow_symlinks=False)]
+
+
+def _entries(folder):
+    found = [entry for entry in os.scandir(folder) if not _rubbish(entry.name)]
+    return sorted(found, key=lambda entry: os.fsencode(entry.name))
 
 
 def _rubbish(name):
@@ -73,11 +74,9 @@ def extracted(path, target, most=1):
     with zipfile.ZipFile(path) as zipped:
         members = [m for m in zipped.infolist() if not any(_rubbish(part) for part in m.filename.split("/"))]
         deepest = max((m.filename.count("/") for m in members), default=0)
-        size = sum(m.file_size for m in members)
-        if size > most * MOST_BYTES or len(members) > most * MOST_FILES or deepest > DEEPEST:
-            raise ValueError(
-                f"{shown(path.name)} holds more than {most * MOST_BYTES >> 20} MiB, or is too many or deep"
-            )
+        size, limit = sum(m.file_size for m in members), most * MOST_BYTES
+        if size > limit or len(members) > most * MOST_FILES or deepest > DEEPEST:
+            raise ValueError(f"{shown(path.name)} holds more than {limit >> 20} MiB, or is too many or deep")
         target.mkdir()
         for member in members:
             zipped.extract(member, target)

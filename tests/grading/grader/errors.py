@@ -1,4 +1,7 @@
-"""Errors that are known by what they return: each with the sentence that its maker needs."""
+"""Errors that are known by what they return: each with the sentence that its maker needs.
+
+All functions here yield (sentence, the value with the error), and where an error earns a share of the points, that too.
+"""
 
 import math
 
@@ -12,7 +15,7 @@ PIXELS = "Pixels are numbered row by row: "
 
 
 def lattice(diagonal, couplings, height, width):
-    """(sentence, Λ with the error)."""
+    """Of Λ."""
     couplings = np.asarray(couplings)
 
     def matrix(changed):
@@ -35,13 +38,12 @@ def lattice(diagonal, couplings, height, width):
 
 
 def _wrapped(diagonal, couplings, height, width):
-    pixels = np.arange(height * width).reshape(height, width)
-    matrix = np.diag(np.broadcast_to(diagonal, (height, width)).ravel().astype(float))
+    pixels, unit = np.ones((height, width)), np.eye(height * width)
+    matrix = unit * (diagonal * pixels).ravel()
     for offset, coupling in zip(reference.OFFSETS, couplings, strict=False):
-        other = np.roll(pixels, [-step for step in offset], axis=(0, 1)).ravel()
-        values = np.broadcast_to(coupling, (height, width)).ravel()
-        matrix[pixels.ravel(), other] += values
-        matrix[other, pixels.ravel()] += values
+        others = np.roll(unit.reshape(-1, height, width), offset, axis=(1, 2)).reshape(unit.shape)
+        edges = (coupling * pixels).reshape(-1, 1) * others
+        matrix += edges + edges.T
     return matrix
 
 
@@ -53,7 +55,7 @@ def _run_on(right, couplings, width):
 
 
 def noise_density(images, variance):
-    """(sentence, log p_n with the error, share)."""
+    """Of log p_n."""
     right, pixels = reference.noise_log_density(images, variance), variance.size
     squares = (images**2 / variance).sum(axis=(1, 2))
     logs = np.log(variance).sum()
@@ -63,25 +65,18 @@ def noise_density(images, variance):
     yield dimensions + "−½ Σ log variance is missing.", right + 0.5 * logs, 0.25
     yield dimensions + "½ is missing before Σ log variance.", right - 0.5 * logs, 0.25
     yield dimensions + "+½ Σ log variance should be −½.", right + logs, 0.25
-    yield "½ is missing before Σ x²/variance.", right - 0.5 * squares, 0.0
-    yield (
-        "`variance` is the variance, not the standard deviation.",
-        (-0.5 * ((images / variance) ** 2 + LOG_2PI + 2 * np.log(variance)).sum(axis=(1, 2))),
-        0.0,
-    )
-    yield "The log density of an image is the sum over its pixels, not their mean.", right / pixels, 0.0
-    yield "The sign of log p_n is wrong.", -right, 0.0
+    yield "½ is missing before Σ x²/variance.", right - 0.5 * squares
+    squared = reference.noise_log_density(images, variance**2)
+    yield "`variance` is the variance, not the standard deviation.", squared
+    yield "The log density of an image is the sum over its pixels, not their mean.", right / pixels
+    yield "The sign of log p_n is wrong.", -right
 
 
 def nce_loss(data_form, noise_form, c, data_noise, noise_noise, nu):
-    """(sentence, −J with the error, share); `form` is xᵀΛx and `noise` log p_n, each on data and on noise."""
+    """Of −J; `form` is xᵀΛx and `noise` log p_n, each on data and on noise."""
 
-    def terms(data, noise, in_logs=nu):
-        return softplus(math.log(in_logs) - data), softplus(noise - math.log(in_logs))
-
-    def loss(data, noise, weight=nu, in_logs=nu):
-        on_data, on_noise = terms(data, noise, in_logs)
-        return on_data.mean() + weight * on_noise.mean()
+    def loss(data, noise, weight=nu, in_logs=nu, total=np.mean):
+        return total(softplus(math.log(in_logs) - data)) + weight * total(softplus(noise - math.log(in_logs)))
 
     def ratios(half=0.5, sign=1, constant=c, known=1):
         forms = (data_form, data_noise), (noise_form, noise_noise)
@@ -89,49 +84,44 @@ def nce_loss(data_form, noise_form, c, data_noise, noise_noise, nu):
 
     right = ratios()
     counts = [len(g) for g in right]
-    on_data, on_noise = terms(*right)
-    yield "The loss has the wrong sign: J is maximised, and −J is the loss.", -loss(*right), 0.0
+    yield "The loss has the wrong sign: J is maximised, and −J is the loss.", -loss(*right)
     for weight in (1.0, nu):
-        total = on_data.sum() + weight * on_noise.sum()
-        yield "The loss is the sum over the images where each of its two terms is a mean.", total, 0.0
-        yield (
-            "The loss is a mean over data and noise together; each of its two terms is a mean of its own.",
-            (total / sum(counts)),
-            0.0,
-        )
-    yield "c enters with the wrong sign: log p_θ = −½xᵀΛx − c.", loss(*ratios(constant=-c)), 0.0
-    yield "c, the free constant, is not in the loss: log p_θ = −½xᵀΛx − c.", loss(*ratios(constant=0)), 0.0
-    yield "½ is missing: log p_θ = −½xᵀΛx − c.", loss(*ratios(half=1)), 0.0
-    yield "The log-ratio's sign is turned round: G = log p_θ − log p_n.", loss(*ratios(sign=-1)), 0.0
-    yield "−½xᵀΛx has the wrong sign.", loss(*ratios(half=-0.5)), 0.0
-    yield "log p_n is left out.", loss(*ratios(known=0)), 0.0
-    yield "ν is left out: it weighs the noise's term, and enters each logarithm.", loss(*right, 1, 1), 0.0
-    yield "ν weighs the noise's term, but must enter each logarithm, too.", loss(*right, nu, 1), 0.0
-    yield "ν is in the logarithms, but must weigh the noise's term, too.", loss(*right, 1, nu), 0.0
-    yield "ν is applied twice in the logarithms.", loss(*right, nu, nu**2), 0.0
-    yield "ν is applied upside down.", loss(*right, 1 / nu, 1 / nu), 0.0
+        total = loss(*right, weight, total=np.sum)
+        yield "The loss is the sum over the images where each of its two terms is a mean.", total
+        sentence = "The loss is a mean over data and noise together; each of its two terms is a mean of its own."
+        yield sentence, total / sum(counts)
+    yield "c enters with the wrong sign: log p_θ = −½xᵀΛx − c.", loss(*ratios(constant=-c))
+    yield "c, the free constant, is not in the loss: log p_θ = −½xᵀΛx − c.", loss(*ratios(constant=0))
+    yield "½ is missing: log p_θ = −½xᵀΛx − c.", loss(*ratios(half=1))
+    yield "The log-ratio's sign is turned round: G = log p_θ − log p_n.", loss(*ratios(sign=-1))
+    yield "−½xᵀΛx has the wrong sign.", loss(*ratios(half=-0.5))
+    yield "log p_n is left out.", loss(*ratios(known=0))
+    yield "ν is left out: it weighs the noise's term, and enters each logarithm.", loss(*right, 1, 1)
+    yield "ν weighs the noise's term, but must enter each logarithm, too.", loss(*right, nu, 1)
+    yield "ν is in the logarithms, but must weigh the noise's term, too.", loss(*right, 1, nu)
+    yield "ν is applied twice in the logarithms.", loss(*right, nu, nu**2)
+    yield "ν is applied upside down.", loss(*right, 1 / nu, 1 / nu)
     quotient = counts[1] / counts[0]
     sentence = "ν is taken to be M/N; it is the argument `noise_ratio`, which is not tied to the numbers of images."
     for weight, in_logs in ((quotient, quotient), (nu, quotient), (quotient, nu)):
-        yield sentence, loss(*right, weight, in_logs), 0.0
+        yield sentence, loss(*right, weight, in_logs)
 
 
 def nce_gradient(right, parts):
-    """(sentence, gradient with the error, share); `parts(ν, half, N, M)` is the gradient under other settings."""
-    yield "The gradient has the wrong sign for a loss, which goes down.", -right, 0.0
-    no_constant = np.r_[right[:-1], 0]
+    """Of the gradient; `parts(**error)` is the gradient with other settings."""
+    yield "The gradient has the wrong sign for a loss, which goes down.", -right
     sentence = "The gradient is right for Λ's weights, but not for the free constant log Z: "
-    yield sentence + "it is 0 there.", no_constant, 0.5
+    yield sentence + "it is 0 there.", np.r_[right[:-1], 0], 0.5
     yield sentence + "its sign is wrong.", np.r_[right[:-1], -right[-1]], 0.5
     yield "½ is missing in the derivatives by Λ's weights: f = −½xᵀΛx.", np.r_[2 * right[:-1], right[-1]], 0.25
-    yield "½ is missing: log p_θ = −½xᵀΛx − c.", parts(half=1), 0.0
-    yield "ν is left out of the gradient.", parts(nu=1), 0.0
-    yield "The noise's term of the gradient lacks its weight ν.", parts(weight=1), 0.0
-    yield "The gradient is the sum over the images where each of its two terms is a mean.", parts(total=True), 0.0
+    yield "½ is missing: log p_θ = −½xᵀΛx − c.", parts(half=1)
+    yield "ν is left out of the gradient.", parts(nu=1)
+    yield "The noise's term of the gradient lacks its weight ν.", parts(weight=1)
+    yield "The gradient is the sum over the images where each of its two terms is a mean.", parts(total=True)
 
 
 def log_partition(matrix):
-    """(sentence, log Z with the error)."""
+    """Of log Z."""
     half_of_2pi, half_log_det = 0.5 * len(matrix) * LOG_2PI, 0.5 * np.linalg.slogdet(matrix)[1]
     yield "log det Σ = −log det Λ: the sign is the other way round.", half_of_2pi + half_log_det
     yield "log 2π comes in D times, not once.", 0.5 * LOG_2PI - half_log_det
@@ -143,12 +133,10 @@ def log_partition(matrix):
 
 
 def conditional_nce(form, other_form):
-    """(sentence, loss with the error); `form` is xᵀΛx of the images, `other_form` of the perturbed ones."""
+    """Of its loss; `form` is xᵀΛx of the images, `other_form` of the perturbed ones."""
     pairs = softplus(0.5 * (form - other_form))
-    yield (
-        "The loss prefers the perturbed images: it is log(1 + exp(f(x') − f(x))).",
-        softplus(0.5 * (other_form - form)).mean(),
-    )
+    turned = softplus(0.5 * (other_form - form)).mean()
+    yield "The loss prefers the perturbed images: it is log(1 + exp(f(x') − f(x))).", turned
     yield "The loss is the sum over the pairs where it is their mean.", pairs.sum()
     yield "½ is missing: f = −½xᵀΛx.", softplus(form - other_form).mean()
     yield "The loss has the wrong sign.", -pairs.mean()
@@ -156,7 +144,7 @@ def conditional_nce(form, other_form):
 
 
 def score_matching(matrix, images):
-    """(sentence, loss with the error)."""
+    """Of its loss."""
     squares = np.square(np.reshape(images, (len(images), -1)) @ matrix).sum(axis=1)
     trace, pixels = np.trace(matrix), len(matrix)
     yield "The trace is divided by D: it is a sum over the pixels.", 0.5 * squares.mean() - trace / pixels
@@ -169,7 +157,7 @@ def score_matching(matrix, images):
 
 
 def root(covariance):
-    """(sentence, AAᵀ with the error)."""
+    """Of AAᵀ."""
     matrix = np.linalg.inv(covariance)
     factor = np.linalg.cholesky(matrix)
     yield "These are samples with covariance Λ: A = Λ^(−½), the inverse root.", matrix

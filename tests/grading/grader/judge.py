@@ -5,6 +5,7 @@ charged again ("follow-on"), nor is an error that was recognised in an earlier i
 """
 
 import math
+from contextlib import suppress
 
 import numpy as np
 
@@ -39,17 +40,17 @@ def ask_for_several(submission, name, parts, **arguments):
 
     `parts` is {what a value is: the shapes that it may have}.
     """
-    value = call(submission, name, **arguments)
+    value, needed = call(submission, name, **arguments), len(parts)
     sizes = [math.prod(shapes[0]) for shapes in parts.values()]
     if isinstance(value, np.ndarray) and value.shape == (sum(sizes),):  # joined to one
         value = np.split(value, np.cumsum(sizes)[:-1])
-    if not isinstance(value, (list, np.ndarray)) or len(value) == 0:
-        raise Lost(f"{name} must return {len(parts)} values: {', '.join(parts)}.")
+    several = isinstance(value, (list, np.ndarray)) and len(value) > 0
+    require(several, f"{name} must return {needed} values: {', '.join(parts)}.")
     found = []
     for number, (what, shapes) in enumerate(parts.items()):
         try:
-            count = f"{len(value)} values, where {len(parts)} are needed"
-            require(number < len(value), f"{name} returned no {what}: {count}.")
+            missing = f"{name} returned no {what}: {len(value)} values, where {needed} are needed."
+            require(number < len(value), missing)
             found.append(as_array(f"{name}, for its {what},", value[number], *shapes))
         except Lost as lost:
             found.append(lost)
@@ -66,14 +67,16 @@ def there(part):
 def as_array(name, value, *shapes, if_nan=""):
     """`value` as a finite float64 array of one of `shapes`; else Lost. Axes of length 1 may be more or fewer."""
     require(value is not None, f"{name} returned None; is something missing at its `return`?")
-    require(not isinstance(value, Bad), f"{name} {value}.")
+    if isinstance(value, Bad):
+        raise Lost(f"{name} {value}.")
     try:
         array = value if isinstance(value, np.ndarray) else np.asarray(value, np.float64)
     except (ValueError, TypeError, OverflowError):
         raise Lost(f"{name} returned a {type(value).__name__} where an array of numbers is needed.") from None
+    without_ones = [n for n in array.shape if n != 1]
     for shape in shapes:
         flat = (*shape[:1], math.prod(shape[1:])) if len(shape) == 3 else (math.prod(shape),)
-        if _without_ones(array.shape) == _without_ones(shape) or array.shape == flat:
+        if without_ones == [n for n in shape if n != 1] or array.shape == flat:
             array = array.reshape(shape)
             break
     needed = " or ".join(map(str, shapes))
@@ -81,10 +84,6 @@ def as_array(name, value, *shapes, if_nan=""):
     array = array.astype(np.float64)  # now that it is not too large
     require(np.isfinite(array).all(), f"{name} returned NaN or infinite numbers. {if_nan}".rstrip())
     return array
-
-
-def _without_ones(shape):
-    return [n for n in shape if n != 1]
 
 
 def distance(value, expected):
@@ -109,7 +108,7 @@ def check(submission, function, value, expected, sentence, errors=(), follow=(),
 
     Args:
       sentence: for an error that is not known.
-      errors: (sentence, wrong value, the share that is earned all the same) of each known error.
+      errors: (sentence, wrong value) of each known error, and the share that it earns all the same, if any.
       follow: (charged function, value) of each value that would follow from it.
     """
     if distance(value, expected) < tolerance:
@@ -118,54 +117,39 @@ def check(submission, function, value, expected, sentence, errors=(), follow=(),
         if distance(value, alternative) < tolerance:
             submission.remark(f"Right for your own {source}, which is charged in “{submission.failed[source]}” only.")
             return
-    for said, wrong, share in errors:
-        if np.shape(wrong) == np.shape(value) and distance(value, wrong) < tolerance:
-            charge(submission, function, said, share)
-            return
-    submission.failed.setdefault(function, submission.title)
-    raise Lost(f"{sentence} {_returned(value, expected)}")
-
-
-def charge(submission, function, said, share=0.0):
-    """Takes the points for an error the first time it is met, and only says so afterwards."""
-    item = submission.charged.setdefault((function, said), submission.title)
-    if item != submission.title:
-        submission.remark(f"Not charged again, as in “{item}”: {said}")
-        return
-    submission.failed.setdefault(function, submission.title)
-    raise Lost(said, share)
-
-
-def _returned(value, expected):
     where = np.unravel_index(np.abs(value - expected).argmax(), np.shape(expected))
     at = f" at {tuple(map(int, where))}" if where else ""
-    return f"You returned {value[where]:.6g}{at}; {expected[where]:.6g} is right."
+    lost = Lost(f"{sentence} You returned {value[where]:.6g}{at}; {expected[where]:.6g} is right.")
+    for said, wrong, *share in errors:
+        if np.shape(wrong) == np.shape(value) and distance(value, wrong) < tolerance:
+            item = submission.charged.setdefault((function, said), submission.title)
+            if item != submission.title:
+                submission.remark(f"Not charged again, as in “{item}”: {said}")
+                return
+            lost = Lost(said, *share)
+            break
+    submission.failed.setdefault(function, submission.title)
+    raise lost
 
 
-def own_forms(submission, diagonal, couplings, *sets_of_images):
-    """(charged function, [xᵀΛx of each set]) by the submission's own Λ, and by its own quadratic form."""
-    size = dict(zip(("height", "width"), sets_of_images[0].shape[1:], strict=True))
-    for matrix in own_matrix(submission, diagonal, couplings, **size):
-        yield "precision_matrix", [reference.quadratic_form(matrix, images) for images in sets_of_images]
-    if "quadratic_form" in submission.failed:
-        forms = [_own_form(submission, diagonal, couplings, images) for images in sets_of_images]
-        if all(form is not None for form in forms):
-            yield "quadratic_form", forms
-
-
-def _own_form(submission, diagonal, couplings, images):
-    arguments = {"diagonal": diagonal, "couplings": couplings, "images": images}
-    try:
-        return ask(submission, "quadratic_form", images.shape[:1], **arguments)
-    except Lost:
-        return None
-
-
-def own_matrix(submission, diagonal, couplings, height, width):
+def own_matrix(submission, lattice):
     """The submission's own Λ, where that was charged and is a matrix: one or none."""
     if "precision_matrix" in submission.failed:
-        arguments = {"diagonal": diagonal, "couplings": couplings, "height": height, "width": width}
-        try:
-            yield ask(submission, "precision_matrix", (height * width,) * 2, **arguments)
-        except Lost:
-            return
+        with suppress(Lost):
+            yield ask(submission, "precision_matrix", (lattice["height"] * lattice["width"],) * 2, **lattice)
+
+
+def from_own_matrix(submission, lattice, compute):
+    """(charged function, `compute` of the submission's own Λ), as `follow` of `check`."""
+    return (("precision_matrix", compute(matrix)) for matrix in own_matrix(submission, lattice))
+
+
+def from_own_forms(submission, lattice, compute, *sets_of_images):
+    """(charged function, `compute` of [xᵀΛx of each set]) by the submission's own Λ, and by its own quadratic form."""
+    for matrix in own_matrix(submission, lattice):
+        yield "precision_matrix", compute([reference.quadratic_form(matrix, images) for images in sets_of_images])
+    if "quadratic_form" in submission.failed:
+        weights = {name: lattice[name] for name in ("diagonal", "couplings")}
+        with suppress(Lost):
+            forms = [ask(submission, "quadratic_form", x.shape[:1], **weights, images=x) for x in sets_of_images]
+            yield "quadratic_form", compute(forms)

@@ -6,12 +6,8 @@ import os
 
 def shown(name):
     """The name in characters that can be written anywhere; different names stay different."""
-    text = os.fsencode(name).decode("utf-8", "surrogateescape").replace("\\", "\\\\")
-    return "".join(c if c.isprintable() else _escape(c) for c in text)
-
-
-def _escape(character):
-    return "".join(f"\\x{byte:02x}" for byte in character.encode("utf-8", "surrogateescape"))
+    text = os.fsencode(str(name).replace("\\", "\\\\")).decode("utf-8", "backslashreplace")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def for_a_cell(text):

@@ -22,11 +22,11 @@ class Tree:
     def usage(self, enough):
         """(number of processes, memory of all in bytes: more than `enough` only if shared pages count once)."""
         members = self._members()
-        resident = [_of(p, lambda p: p.memory_info().rss, 0) for p in members]
-        if sum(resident) <= enough:
-            return len(members), sum(resident)
-        each = zip(members, resident, strict=True)
-        return len(members), sum(_of(p, lambda p: p.memory_full_info().pss, rss) for p, rss in each)
+        memory = [_of(p, lambda p: p.memory_info().rss, 0) for p in members]
+        if sum(memory) > enough:
+            each = zip(members, memory, strict=True)
+            memory = [_of(p, lambda p: p.memory_full_info().pss, rss) for p, rss in each]
+        return len(members), sum(memory)
 
     def kill(self):
         """Kills all, again and again until none is left to start another."""

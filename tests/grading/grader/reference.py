@@ -24,10 +24,7 @@ def precision_matrix(diagonal, couplings, height, width):
 
 def stencil_matrices(directions, height, width):
     """∂Λ/∂θ of shared weights, [1 + K, D, D]."""
-    unit = np.eye(directions)
-    return np.stack(
-        [np.eye(height * width)] + [precision_matrix(0.0, unit[k], height, width) for k in range(directions)]
-    )
+    return np.stack([precision_matrix(unit[0], unit[1:], height, width) for unit in np.eye(1 + directions)])
 
 
 def quadratic_form(matrix, images):
@@ -53,11 +50,6 @@ def is_positive_definite(matrix):
 def noise_log_density(images, variance):
     """Σ_i log N(x_i; 0, variance_i), [N]."""
     return -0.5 * (images**2 / variance + np.log(2 * math.pi * variance)).sum(axis=(1, 2))
-
-
-def log_ratios(matrix, log_partition, images, log_noise):
-    """G = log p_θ − log p_n, [N]."""
-    return -0.5 * quadratic_form(matrix, images) - log_partition - log_noise
 
 
 def nce_loss(data_ratio, noise_ratio, nu):
@@ -118,4 +110,4 @@ def softplus(t):
 
 
 def sigmoid(t):
-    return np.exp(-np.logaddexp(0, -t))
+    return np.exp(-softplus(-t))

@@ -6,8 +6,11 @@ import os
 import tempfile
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
+
+from grading.grader import sandbox
 
 PARTS = {  # and the points to be had
     "data": 12,
@@ -82,25 +85,31 @@ def new_items(chosen=""):
     return [dataclasses.replace(i) for i in ITEMS if chosen in i.part or chosen in i.name]
 
 
-def judged(submission, items):
-    """{name: (share, sentence)} of the items."""
-    for item in items:
-        item.judge(submission)
-    submission.close()
-    return {item.name: (item.share, item.sentence) for item in items}
-
-
 @dataclass
 class Rubric:
-    """All items of one grading, in order; `visibility` is Gradescope's word for when students see an item."""
+    """All items of one grading, in order, and results.json, which is written after each of them.
 
-    submission: str
-    seed: int
+    `visibility` is Gradescope's word for when students see an item.
+    """
+
+    name: str
+    submission: object
     visibility: str
     items: list
-    notes: list = field(default_factory=list)
-    printed: str = ""
+    results: Path | None
     started: float = field(default_factory=time.monotonic)
+
+    def judge(self, item):
+        item.judge(self.submission)
+        self.save()
+
+    def end(self):
+        self.submission.close()
+        self.save(0o644)
+
+    @property
+    def notes(self):
+        return [note for note in (*self.submission.notes, sandbox.note(sandbox.kind())) if note]
 
     def total(self, part=None):
         """(points earned, points to be had) in one part; over all parts but the bonus, when part is None."""
@@ -116,8 +125,8 @@ class Rubric:
 
     def lines(self):
         """The rubric as text: part by part, and a sentence for every point lost."""
-        yield f"submission: {self.submission}"
-        yield f"seed: {self.seed} (the same draws again: --seed {self.seed})"
+        yield f"submission: {self.name}"
+        yield f"seed: {self.submission.seed} (the same draws again: --seed {self.submission.seed})"
         for part in PARTS:
             items = [i for i in self.items if i.part == part]
             if items:
@@ -134,16 +143,17 @@ class Rubric:
 
     def gradescope(self):
         """What Gradescope's results.json holds (gradescope-autograders.readthedocs.io, "Output Format")."""
+        seed, printed = self.submission.seed, self.submission.output
         output = ["Graded in full." if self.status == "graded" else "Not all items were graded."]
-        output += [f"seed: {self.seed}", *(note for note in self.notes if "teacher" not in note)]
-        if self.printed:
-            output += ["What the submission printed (in part, if it was much):", self.printed[:_PRINTED]]
+        output += [f"seed: {seed}", *(note for note in self.notes if "teacher" not in note)]
+        if printed:
+            output += ["What the submission printed (in part, if it was much):", printed[:_PRINTED]]
         return {
             "score": round(sum(i.earned for i in self.items), 2),
             "execution_time": round(time.monotonic() - self.started, 1),
             "output": "\n".join(output),
             "visibility": "visible",
-            "extra_data": {"status": self.status, "seed": self.seed, "notes": self.notes},
+            "extra_data": {"status": self.status, "seed": seed, "notes": self.notes},
             "stdout_visibility": "hidden",
             "tests": [
                 {
@@ -159,16 +169,17 @@ class Rubric:
             ],
         }
 
-    def write(self, path, mode=0o600):
+    def save(self, mode=0o600):
         """Writes results.json whole: a reader finds the last one or this one, never a part.
 
         Until the grading has ended no submission may read it: the seed is there.
         """
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-        with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
-            json.dump(self.gradescope(), file, indent=1, ensure_ascii=False)
-        os.chmod(name, mode)
-        os.replace(name, path)
+        if self.results:
+            handle, name = tempfile.mkstemp(dir=self.results.parent, prefix=f".{self.results.name}-")
+            with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
+                json.dump(self.gradescope(), file, indent=1, ensure_ascii=False)
+            os.chmod(name, mode)
+            os.replace(name, self.results)
 
 
 def _line(name, earned, points):

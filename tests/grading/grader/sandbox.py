@@ -29,7 +29,8 @@ TMPFS = 2**29  # bytes of /tmp, and of /dev/shm
 MOST_BYTES, MOST_FILES, DEEPEST = 2**28, 10_000, 30  # of a submission
 _INHERITED = Path("tests", "grading", "adapters.py")
 _LEFT_OUT = ("__pycache__", "__MACOSX", "node_modules", "venv")
-_ETC = ("ld.so.cache", "ld.so.conf", "ld.so.conf.d", "alternatives", "localtime", "fonts", "mime.types", "matplotlibrc")
+_SYSTEM = ["/usr", "/bin", "/sbin", "/lib", "/lib64", "/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d"]
+_SYSTEM += ["/etc/alternatives", "/etc/localtime", "/etc/fonts", "/etc/mime.types", "/etc/matplotlibrc"]
 # System calls that hold memory outside a process, outlive it, make a sandbox within the sandbox, or take processors
 # that were not given.
 _CALLS = {  # (architecture, the refused ones, mmap, socket)
@@ -48,7 +49,7 @@ class Failure(Exception):
 def kind():
     """What can hold a submission here: "bwrap", "nobody" or "none"."""
     python = [PYTHON, "-c", "import numpy"]
-    if _runs(["bwrap", *_namespaces(), *_mounts([]), "--", *python]):
+    if _runs([*_bwrap([]), "--", *python]):
         return "bwrap"
     # Not where Python lies in root's home.
     if os.geteuid() == 0 and _runs(python, user=NOBODY, group=NOBODY, extra_groups=[]):
@@ -66,20 +67,14 @@ def _runs(command, **options):
 
 def note(held_by):
     """What the rubric says of a sandbox that is not the best, or ""."""
-    if held_by == "nobody" and _open_to_all(GRADER):
-        return (
-            "NOTE: without bubblewrap a submission runs as `nobody`, to whom this folder of tests is open: close it "
-            "(chmod -R go-rwx), or install bubblewrap."
-        )
     if held_by == "nobody":
-        return "NOTE: without bubblewrap the submission ran as `nobody`, who may read what all users may."
+        said = "NOTE: without bubblewrap the submission ran as `nobody`, who may read what all users may"
+        if all(path.stat().st_mode & stat.S_IXOTH for path in (GRADER, *GRADER.parents)):
+            said += ", this folder of tests too: close it (chmod -R go-rwx), or install bubblewrap"
+        return f"{said}."
     if held_by == "none":
         return "NOTE: graded without a sandbox: the submission could read the tests and write your files."
     return ""
-
-
-def _open_to_all(path):
-    return all(p.stat().st_mode & stat.S_IXOTH for p in (path, *path.parents))
 
 
 class Room:
@@ -90,31 +85,36 @@ class Room:
         # Under root, a user of its own: what is graded beside it, by another grader, has another.
         self.user = NOBODY - 1 - os.getpid() % 4096 if os.geteuid() == 0 and self.kind != "none" else None
         self.path = Path(tempfile.mkdtemp(prefix="grading-"))
+        inside = {"submission": "/submission", "grader": "/grader", "scratch": "/tmp"}
+        self.at = inside if self.kind == "bwrap" else {name: str(self.path / name) for name in inside}
         try:
-            self.adapters = self._copy(Path(folder))
+            for name in inside:
+                (self.path / name).mkdir(mode=0o755)
+            self.adapters = _copy(Path(folder), self.path / "submission")
             for name in ("worker.py", "wire.py"):
-                shutil.copyfile(GRADER / name, self._made("grader") / name)
-            scratch = self._made("scratch")
+                shutil.copyfile(GRADER / name, self.path / "grader" / name)
             if self.kind == "nobody":  # who may read this room alone, and write in `scratch`
                 os.chown(self.path, -1, self.user)
                 self.path.chmod(0o750)
-                os.chown(scratch, self.user, self.user)
-        except (OSError, Failure) as error:
+                os.chown(self.path / "scratch", self.user, self.user)
+        except Failure:
             self.remove()
-            said = str(error) if isinstance(error, Failure) else f"could not be read: {error.strerror or error}"
-            raise Failure(said) from error
-        inside = {"submission": "/submission", "grader": "/grader", "scratch": "/tmp"}
-        self.at = inside if self.kind == "bwrap" else {name: str(self.path / name) for name in inside}
+            raise
+        except OSError as error:
+            self.remove()
+            raise Failure(f"could not be read: {error.strerror or error}") from error
 
     def command(self, python, folder):
         """The command line that runs `python` here."""
         if self.kind != "bwrap":
             return [PYTHON, str(GRADER / "processes.py"), *python]
-        binds = [option for name in ("submission", "grader") for option in _bind(self.path / name, self.at[name])]
+        binds = []
+        for name in ("submission", "grader"):
+            binds += ["--ro-bind", str(self.path / name), self.at[name]]
         for hidden in (HIDDEN, Path(folder).resolve().parent):
             if any(Path(shown) in hidden.parents for shown in ("/usr", *_pythons())):
                 binds = ["--tmpfs", str(hidden), *binds]
-        return ["bwrap", *_namespaces(), *_mounts(binds), "--chdir", "/tmp", "--", *python]
+        return [*_bwrap(binds), "--chdir", "/tmp", "--", *python]
 
     def remove(self):
         shutil.rmtree(self.path, ignore_errors=True)
@@ -125,23 +125,20 @@ class Room:
                         if path.lstat().st_uid == self.user:
                             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
-    def _made(self, name):
-        (self.path / name).mkdir(mode=0o755, exist_ok=True)
-        return self.path / name
 
-    def _copy(self, folder):
-        """Copies the submission; returns where its adapters.py lies within."""
-        target, budget = self._made("submission"), [MOST_BYTES, MOST_FILES]
-        if (folder / "adapters.py").is_file():
-            _copy_tree(folder, target, budget)
-            return "adapters.py"
-        if not (folder / _INHERITED).is_file() or (folder / _INHERITED).resolve() != folder.resolve() / _INHERITED:
-            raise Failure("is not there: put it at the top of the submission's folder")
-        # A copy of this package's layout holds the tests themselves: all is taken but them, and data sets.
-        _copy_tree(folder, target, budget, left_out=("tests", "data"))
-        (target / _INHERITED).parent.mkdir(parents=True)
-        shutil.copyfile(folder / _INHERITED, target / _INHERITED)
-        return str(_INHERITED)
+def _copy(folder, target):
+    """Copies a submission; returns where its adapters.py lies within."""
+    budget = [MOST_BYTES, MOST_FILES]
+    if (folder / "adapters.py").is_file():
+        _copy_tree(folder, target, budget)
+        return "adapters.py"
+    if not (folder / _INHERITED).is_file() or (folder / _INHERITED).resolve() != folder.resolve() / _INHERITED:
+        raise Failure("is not there: put it at the top of the submission's folder")
+    # A copy of this package's layout holds the tests themselves: all is taken but them, and data sets.
+    _copy_tree(folder, target, budget, left_out=("tests", "data"))
+    (target / _INHERITED).parent.mkdir(parents=True)
+    shutil.copyfile(folder / _INHERITED, target / _INHERITED)
+    return str(_INHERITED)
 
 
 def _copy_tree(source, target, budget, left_out=(), depth=DEEPEST):
@@ -149,70 +146,47 @@ def _copy_tree(source, target, budget, left_out=(), depth=DEEPEST):
     for entry in os.scandir(source):
         if entry.name in (*_LEFT_OUT, *left_out) or entry.name.startswith("."):
             continue
-        copy = os.path.join(target, entry.name)
-        budget[1] -= 1 if depth else MOST_FILES
+        copy, regular = os.path.join(target, entry.name), entry.is_file(follow_symlinks=False)
+        budget[0] -= entry.stat(follow_symlinks=False).st_size if regular else 0
+        budget[1] -= 1
+        if min(budget) < 0 or not depth:
+            limit = f"{MOST_BYTES >> 20} MiB, {MOST_FILES} files or {DEEPEST} levels"
+            raise Failure(f"cannot be graded: the folder holds more than {limit}")
         if entry.is_symlink():
             os.symlink(os.readlink(entry.path), copy)
-        elif entry.is_dir() and min(budget) >= 0:
+        elif entry.is_dir():
             os.mkdir(copy, 0o755)
             _copy_tree(entry.path, copy, budget, depth=depth - 1)
-        elif entry.is_file():
-            budget[0] -= entry.stat(follow_symlinks=False).st_size
-            if min(budget) < 0:
-                break
+        elif regular:
             shutil.copyfile(entry.path, copy)
             os.chmod(copy, 0o644)
-    if min(budget) < 0:
-        limit = f"{MOST_BYTES >> 20} MiB, {MOST_FILES} files or {DEEPEST} levels"
-        raise Failure(f"cannot be graded: the folder holds more than {limit}")
 
 
-def _namespaces():
-    apart = ["--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup-try"]
+def _bwrap(binds):
+    """bwrap with namespaces of its own, the system, /tmp and /dev/shm of bounded size, `binds`, and Python."""
+    options = ["bwrap", "--die-with-parent", "--new-session"]
+    options += ["--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup-try"]
     if os.geteuid() == 0:
-        user = ["--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
+        options += ["--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
     else:
-        user = ["--unshare-user", "--uid", str(NOBODY), "--gid", str(NOBODY)]
-    return [*apart, *user, "--die-with-parent", "--new-session"]
-
-
-def _mounts(binds):
-    """The system, /tmp and /dev/shm of bounded size, `binds`, and Python."""
-    size = ["--perms", "1777", "--size", str(TMPFS), "--tmpfs"]
+        options += ["--unshare-user", "--uid", str(NOBODY), "--gid", str(NOBODY)]
+    for path in _SYSTEM:
+        options += ["--ro-bind-try", path, path]
     # Pages of a shared map of /dev/zero would be counted for no process.
-    no_zeros = ["--dev-bind", "/dev/null", "/dev/zero"]
-    return [*_system(), *no_zeros, *size, "/dev/shm", *size, "/tmp", *binds, *_prefixes()]
-
-
-def _system():
-    options = _bind("/usr")
-    for name in ("/bin", "/sbin", "/lib", "/lib64"):
-        if os.path.islink(name):
-            options += ["--symlink", os.readlink(name), name]
-        elif os.path.isdir(name):
-            options += _bind(name)
-    for name in _ETC:
-        options += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
-    return [*options, "--proc", "/proc", "--dev", "/dev"]
+    options += ["--proc", "/proc", "--dev", "/dev", "--dev-bind", "/dev/null", "/dev/zero"]
+    for path in ("/dev/shm", "/tmp"):
+        options += ["--perms", "1777", "--size", str(TMPFS), "--tmpfs", path]
+    options += binds
+    for path in map(Path, _pythons()):
+        if not path.is_relative_to("/usr"):
+            for parent in [*path.parents][-2::-1]:  # open to the user without rights, as /root is not outside
+                options += [] if str(parent) == "/tmp" else ["--perms", "0755", "--dir", str(parent)]
+            options += ["--ro-bind", str(path), str(path)]
+    return options
 
 
 def _pythons():
     return dict.fromkeys((sys.base_prefix, sys.prefix, os.path.realpath(sys.prefix)))
-
-
-def _prefixes():
-    """Python's folders where they lie; the way to them is open to `nobody`, as /root is not outside."""
-    options = []
-    for path in map(Path, _pythons()):
-        if not path.is_relative_to("/usr"):
-            for parent in [*path.parents][-2::-1]:
-                options += [] if str(parent) == "/tmp" else ["--perms", "0755", "--dir", str(parent)]
-            options += _bind(path)
-    return options
-
-
-def _bind(path, inside=None):
-    return ["--ro-bind", str(path), str(inside or path)]
 
 
 def system_calls(network):

@@ -1,5 +1,6 @@
 """One submission as the graded items see it: functions that are called with arrays, and return arrays or fail."""
 
+import functools
 import secrets
 import time
 import zlib
@@ -16,12 +17,8 @@ class Submission:
     One process serves all calls. When a call ends it, by whatever means, the next call starts another, and the
     function that did it is not called again: what it cost is lost once, and nothing else is.
 
-    Args:
-      folder: of the submission.
-      limits: what it may use.
-      seed: of all that is drawn to grade it; a fresh one if None.
-
     Attributes:
+      seed: of all that is drawn to grade it; a fresh one where none is given.
       failed: {function: the title of the item that it was charged in}.
       charged: {(function, sentence): the title of the item} of the errors that were recognised.
       remarks: sentences about the present item that cost nothing.
@@ -35,9 +32,8 @@ class Submission:
         self.output = ""
         self.failed, self.charged, self.notes = {}, {}, []
         self.begin("")
-        self._worker = None
-        self._refused, self._kept = {}, {}
-        self._spent = 0.0
+        self._worker, self._spent = None, 0.0
+        self._refused, self.kept = {}, {}
 
     def begin(self, title):
         """The item `title` is judged from now on."""
@@ -51,27 +47,17 @@ class Submission:
         """A generator for what is drawn under this name."""
         return np.random.default_rng([self.seed, zlib.crc32(name.encode())])
 
-    def once(self, key, compute):
-        """`compute()`, done once; what it raised is raised again."""
-        if key not in self._kept:
-            try:
-                self._kept[key] = compute(), None
-            except Exception as error:  # noqa: BLE001 - told to every item that asks
-                self._kept[key] = None, error
-        value, error = self._kept[key]
-        if error is not None:
-            raise error
-        return value
-
     def call(self, name, **arguments):
         """What the submission's function `name` returns; `Failure` if it returns nothing that can be judged."""
         if name in self._refused:
             raise Failure(self._refused[name])
         seconds = self.limits.train_seconds if name == "train" else self.limits.call_seconds
-        started = time.monotonic()
+        total, started = self.limits.total_seconds, time.monotonic()
+        if name != "report":  # which is read however long the fits took
+            seconds = min(seconds, total - self._spent)
+            if total - self._spent < 1:
+                raise Failure(f"was not called: earlier calls used up the submission's {total:.3g} s")
         try:
-            if name != "report":  # which is read however long the fits took
-                seconds = min(seconds, self._left())
             return self._start().call(name, arguments, seconds)
         except Ended as error:
             self._refused[name] = f"{error} (when it was called first; it was not called again)"
@@ -86,23 +72,36 @@ class Submission:
             self._worker.end()
             self._forget()
 
-    def _left(self):
-        left = self.limits.total_seconds - self._spent
-        if left < 1:
-            raise Failure(f"was not called: earlier calls used up the submission's {self.limits.total_seconds:.3g} s")
-        return left
-
     def _start(self):
-        if self._worker is None:
-            if "adapters.py" in self._refused:
-                raise Failure(self._refused["adapters.py"])
+        """The process, which is started where there is none; one that could not import adapters.py, once only."""
+        if "adapters.py" not in self._refused and self._worker is None:
             try:
-                self._worker = Worker(self.folder, self.limits, self.limits.import_seconds)
+                self._worker = Worker(self.folder, self.limits)
             except Failure as error:
                 self._refused["adapters.py"] = f"was not called, since adapters.py {error}"
-                raise Failure(self._refused["adapters.py"]) from error
+        if self._worker is None:
+            raise Failure(self._refused["adapters.py"])
         return self._worker
 
     def _forget(self):
-        self.output += self._worker.output.text() if self._worker else ""
+        self.output += self._worker.output.text()
         self._worker = None
+
+
+def once(function):
+    """Makes a function of a submission one that is called once; what it raised is raised again."""
+
+    @functools.wraps(function)
+    def kept(submission, *arguments):
+        key = function, *arguments
+        if key not in submission.kept:
+            try:
+                submission.kept[key] = function(submission, *arguments), None
+            except Exception as error:  # noqa: BLE001 - told to every item that asks
+                submission.kept[key] = None, error
+        value, error = submission.kept[key]
+        if error is not None:
+            raise error
+        return value
+
+    return kept

@@ -3,7 +3,6 @@
 import contextlib
 import json
 import os
-import select
 import signal
 import socket
 import subprocess
@@ -16,9 +15,16 @@ from grading.grader.sandbox import Failure
 
 _START = "import sys; sys.path[0] = {!r}; import worker; del sys.path[0]; worker.main()"
 PROCESSES = 64
-_THREADS = 4096  # of all processes of one user
+_OF_EACH_PROCESS = {
+    "RLIMIT_AS": 24 * 2**30,  # TensorFlow reserves far more address space than it uses
+    "RLIMIT_CPU": 2400,
+    "RLIMIT_FSIZE": sandbox.TMPFS,
+    "RLIMIT_NOFILE": 256,
+    "RLIMIT_NPROC": 4096,  # with their threads, of all processes of one user
+    "RLIMIT_CORE": 0,
+}
 _POLL_SECONDS = 0.1
-_KEEP = 1500  # characters of its output, from the start and from the end
+_KEEP, _CUT = 1500, "\n[…]\n"  # characters of its output, from the start and from the end
 
 
 class Ended(Failure):
@@ -27,48 +33,31 @@ class Ended(Failure):
 
 @dataclass(frozen=True)
 class Limits:
-    """What one submission may use. Seconds are of wall time; `memory` is of its whole process tree, in bytes.
-
-    TensorFlow reserves far more address space than it uses, so `address_space` is wide, and `memory` what counts.
-    """
+    """What one submission may use. Seconds are of wall time; `memory` is of its whole process tree, in bytes."""
 
     call_seconds: float = 12
     train_seconds: float = 45
     total_seconds: float = 600
     import_seconds: float = 45
     memory: int = 3 * 2**30
-    address_space: int = 24 * 2**30
-
-    def of_process(self):
-        return {
-            "RLIMIT_AS": self.address_space,
-            "RLIMIT_CPU": int(4 * self.total_seconds),
-            "RLIMIT_FSIZE": sandbox.TMPFS,
-            "RLIMIT_NOFILE": 256,
-            "RLIMIT_NPROC": _THREADS,
-        }
 
 
 class Worker:
-    """One process that has imported a submission; `Failure` from the constructor if it could not.
+    """One process that has imported a submission; `Failure` from the constructor if it could not."""
 
-    Args:
-      folder: the submission's.
-      seconds: for the import.
-    """
-
-    def __init__(self, folder, limits, seconds):
+    def __init__(self, folder, limits):
         self.limits = limits
         self.room = sandbox.Room(folder)
-        self._watched = 0.0
+        self._deadline = self._watched = 0.0
         self.channel, theirs = socket.socketpair()
+        self.channel.settimeout(_POLL_SECONDS)
         at = self.room.at
         settings = {
             "adapters": f"{at['submission']}/{self.room.adapters}",
             "root": at["submission"],
             "user": self.room.user,
             "channel": theirs.fileno(),
-            "limits": limits.of_process(),
+            "limits": _OF_EACH_PROCESS,
             "filter": sandbox.system_calls(network=self.room.kind == "bwrap"),  # bwrap gives one that leads nowhere
         }
         python = [sandbox.PYTHON, "-s", "-c", _START.format(at["grader"]), json.dumps(settings)]
@@ -86,11 +75,11 @@ class Worker:
         self.tree = processes.Tree(self.process.pid)
         self.output = Output(self.process.stdout)
         try:
-            greeting = self._exchange(None, seconds)
+            greeting = self._exchange(None, limits.import_seconds)
         except Ended as error:
             printed = self.output.text().strip()[-200:]
             raise Ended(f"{error}, and printed: {printed}" if printed else str(error)) from error
-        if not greeting.get("ready"):
+        if "value" not in greeting:
             self.end()
             raise Failure(f"could not be imported: {str(greeting.get('error'))[:400]}")
 
@@ -115,57 +104,51 @@ class Worker:
         if self.process.stdin:
             self.process.stdin.close()
         self.channel.close()
-        self.output.close()
         self.room.remove()
 
     def _exchange(self, request, seconds):
         """An answer; between exchanges nothing of the submission runs, and so nothing slows the grader down."""
         self.tree.signal(signal.SIGCONT)
-        deadline = time.monotonic() + seconds, seconds
+        self._deadline = time.monotonic() + seconds
         try:
             if request is not None:
-                self._send(wire.encode(request), deadline)
-            answer = wire.decode(lambda count: self._read(count, deadline))
+                self._send(wire.encode(request))
+            answer = wire.decode(self._read)
             if not isinstance(answer, dict):
                 raise wire.BadMessage("sent what is no answer")
             self.tree.signal(signal.SIGSTOP)
             return answer
-        except wire.BadMessage as error:
-            self.end()
-            raise Ended(str(error)) from error
-        except OSError as error:
-            self.end()
-            raise Ended("ended the process it ran in") from error
-        except Ended:
-            self.end()
-            raise
+        except TimeoutError:
+            why = f"did not finish within {seconds:.3g} s"
+        except OSError:
+            why = "ended the process it ran in"
+        except (wire.BadMessage, Ended) as error:
+            why = str(error)
+        self.end()
+        raise Ended(why)
 
-    def _send(self, data, deadline):
+    def _send(self, data):
         view = memoryview(data)
         while view:
-            self._watch(deadline)
-            _, writable, _ = select.select([], [self.channel], [], _POLL_SECONDS)
-            if writable:
-                view = view[self.channel.send(view[:65536], socket.MSG_DONTWAIT) :]
+            self._watch()
+            with contextlib.suppress(TimeoutError):
+                view = view[self.channel.send(view) :]
 
-    def _read(self, count, deadline):
+    def _read(self, count):
         data = bytearray()
         while len(data) < count:
-            readable, _, _ = select.select([self.channel], [], [], _POLL_SECONDS)
-            self._watch(deadline)
-            if readable:
+            with contextlib.suppress(TimeoutError):
                 piece = self.channel.recv(min(count - len(data), 2**20))
                 if not piece:
-                    raise Ended("ended the process it ran in")
+                    raise ConnectionError
                 data += piece
-            elif self.process.poll() is not None:
-                raise Ended("ended the process it ran in")
+            self._watch()
         return bytes(data)
 
-    def _watch(self, deadline):
-        end, seconds = deadline
-        if time.monotonic() > end:
-            raise Ended(f"did not finish within {seconds:.3g} s")
+    def _watch(self):
+        """Called while a call runs: TimeoutError where it takes too long, `Ended` where it uses too much."""
+        if time.monotonic() > self._deadline:
+            raise TimeoutError
         if time.monotonic() < self._watched + _POLL_SECONDS:
             return
         self._watched = time.monotonic()
@@ -180,25 +163,20 @@ class Output:
     """What a process prints: read at once, so that it never waits, and kept only in part."""
 
     def __init__(self, pipe):
-        self.start, self.rest = "", ""
-        self._pipe = pipe
+        self._kept, self._pipe = "", pipe
         self._thread = threading.Thread(target=self._drain, daemon=True)
         self._thread.start()
 
     def _drain(self):
-        for piece in iter(lambda: os.read(self._pipe.fileno(), 65536), b""):
-            text = piece.decode(errors="replace")
-            free = _KEEP - len(self.start)
-            self.start += text[:free]
-            self.rest = (self.rest + text[free:])[-_KEEP:]
+        with self._pipe:
+            while piece := os.read(self._pipe.fileno(), 65536):
+                text = self._kept + piece.decode(errors="replace")
+                self._kept = text if len(text) <= 2 * _KEEP + len(_CUT) else text[:_KEEP] + _CUT + text[-_KEEP:]
 
     def text(self):
-        return wire.writable(self.start + ("\n[…]\n" if len(self.rest) == _KEEP else "") + self.rest)
-
-    def close(self):
+        """What there is of it; all, or nearly, once the process has ended."""
         self._thread.join(timeout=1)
-        if not self._thread.is_alive():
-            self._pipe.close()
+        return wire.writable(self._kept)
 
 
 def _environment(scratch):

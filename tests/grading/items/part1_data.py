@@ -4,32 +4,29 @@ import numpy as np
 
 from grading.grader.judge import ask_for_several, require, there
 from grading.grader.rubric import item
+from grading.grader.submission import once
 
 SHAPE = (6, 7)
 TRAIN, TEST = 6_000, 2_000
 CLOSE = 5  # standard errors
 
 
+@once
 def raw_images(submission):
     """(train, test): mostly black and white, dark and bright regions lying otherwise in the test split."""
-
-    def make():
-        random, splits = submission.random("data"), []
-        for count, bright in ((TRAIN, np.linspace(0.2, 0.8, 42)), (TEST, np.linspace(0.7, 0.3, 42))):
-            bright = bright.reshape(SHAPE) + random.uniform(-0.1, 0.1, SHAPE)
-            images = np.where(random.random((count, *SHAPE)) < bright, 255, 0)
-            grey = random.random(images.shape) < 0.2
-            splits.append(np.where(grey, random.integers(0, 256, images.shape), images).astype(np.uint8))
-        return splits
-
-    return submission.once("raw images", make)
+    random, splits = submission.random("data"), []
+    for count, bright in ((TRAIN, np.linspace(0.2, 0.8, 42)), (TEST, np.linspace(0.7, 0.3, 42))):
+        bright = bright.reshape(SHAPE) + random.uniform(-0.1, 0.1, SHAPE)
+        images = np.where(random.random((count, *SHAPE)) < bright, 255, 0)
+        grey = random.random(images.shape) < 0.2
+        splits.append(np.where(grey, random.integers(0, 256, images.shape), images).astype(np.uint8))
+    return splits
 
 
+@once
 def preprocessed(submission):
-    """The submission's [train, test, mean], each an array or a Lost: asked once."""
-    train, test = raw_images(submission)
-    seed = int(submission.random("seed of the data").integers(2**31))
-    return submission.once("preprocessed", lambda: _ask(submission, train, test, seed))
+    """The submission's [train, test, mean], each an array or a Lost."""
+    return _ask(submission, *raw_images(submission), int(submission.random("seed of the data").integers(2**31)))
 
 
 def _ask(submission, train, test, seed):
@@ -47,11 +44,23 @@ def split_off_noise(images, raw):
     return slope, images - slope * raw
 
 
+def _clipped(images, raw):
+    """Whether pixels were cut off at 0 and 1: then half of the black ones have no noise at all."""
+    black = [images[:, h, w][raw[:, h, w] == 0] for h, w in np.ndindex(SHAPE)]
+    return np.mean([np.mean(pixels < pixels.min() + 1e-6) for pixels in black]) > 0.3
+
+
+@once
+def split(submission, which):
+    """(images, raw images, slope, noise, whether they were clipped) of the split for training, 0, or for testing, 1."""
+    images, raw = there(preprocessed(submission)[which]), raw_images(submission)[which]
+    return images, raw, *split_off_noise(images, raw), _clipped(images, raw)
+
+
 @item("data", 3, "pixels scaled to [0, 1]")
 def scale(submission):
-    train = there(preprocessed(submission)[0])
-    slope, noise = split_off_noise(train, raw_images(submission)[0])
-    if _clipped(train, raw_images(submission)[0]):
+    _, _, slope, _, clipped = split(submission, 0)
+    if clipped:
         return  # charged as noise
     require(
         abs(slope - 255 / 256) > 0.0018,
@@ -64,21 +73,15 @@ def scale(submission):
     )
 
 
-def _clipped(images, raw):
-    """Whether pixels were cut off at 0 and 1: then half of the black ones have no noise at all."""
-    black = [images[:, h, w][raw[:, h, w] == 0] for h, w in np.ndindex(SHAPE)]
-    return np.mean([np.mean(pixels < pixels.min() + 1e-6) for pixels in black]) > 0.3
-
-
 @item("data", 3, "Gaussian noise of variance 1/100 on every pixel")
 def noise_variance(submission):
-    for images, raw in zip(preprocessed(submission)[:2], raw_images(submission), strict=True):
-        slope, noise = split_off_noise(there(images), raw)
+    for which in (0, 1):
+        _, raw, slope, noise, clipped = split(submission, which)
         variance = (noise**2).mean() * len(raw) / (len(raw) - 1)
         deviation = np.sqrt(variance)
         require(deviation > 1e-6, "No noise is left in the images; draw it for each pixel of each image.")
         require(
-            not _clipped(there(images), raw) or deviation < 0.01,
+            not clipped or deviation < 0.01,
             "Pixels are cut off at 0 and 1 after the noise was added; Gaussian noise goes beyond both.",
         )
         require(
@@ -104,8 +107,7 @@ def noise_variance(submission):
 
 @item("data", 2, "noise independent, and drawn from the seed")
 def noise_independence(submission):
-    pairs = zip(preprocessed(submission)[:2], raw_images(submission), strict=True)
-    noise, other = (split_off_noise(there(images), raw)[1] for images, raw in pairs)
+    noise, other = (split(submission, which)[3] for which in (0, 1))
     noise, other = noise / max(noise.std(), 1e-12), other / max(other.std(), 1e-12)
     neighbours = ((noise[:, 1:], noise[:, :-1]), (noise[..., 1:], noise[..., :-1]), (noise[1:], noise[:-1]))
     for one, two in (*neighbours, (noise[: len(other)], other)):
@@ -123,17 +125,15 @@ def noise_independence(submission):
 
 @item("data", 2, "the training split's mean subtracted from it")
 def train_mean(submission):
-    raw = raw_images(submission)[0]
-    train, _, mean = preprocessed(submission)
-    slope, _ = split_off_noise(there(train), raw)  # a wrong scale has cost its points already
+    train, raw, slope, _, clipped = split(submission, 0)  # a wrong slope has cost its points already
     error = 0.1 / np.sqrt(TRAIN)  # of a mean image taken before the noise was added
     require(
         np.abs(train.mean(axis=0) / slope).max() < CLOSE * error,
         "The mean over the training images must be zero at every pixel after preprocessing.",
     )
-    slack = 0.05 if _clipped(train, raw) else CLOSE * error
+    mean, slack = there(preprocessed(submission)[2]), 0.05 if clipped else CLOSE * error
     require(
-        np.abs(there(mean) / slope - (raw / 255).mean(axis=0)).max() < slack,
+        np.abs(mean / slope - (raw / 255).mean(axis=0)).max() < slack,
         "The mean image that you return must be that of the training split, in units of [0, 1].",
         share=0.5,
     )
@@ -141,13 +141,10 @@ def train_mean(submission):
 
 @item("data", 2, "the same mean subtracted from the test split")
 def test_mean(submission):
-    train, test = raw_images(submission)
-    images = there(preprocessed(submission)[1])
-    slope, _ = split_off_noise(images, test)
-    expected = (test / 255).mean(axis=0) - (train / 255).mean(axis=0)
+    images, test, slope, _, clipped = split(submission, 1)
+    expected = (test / 255).mean(axis=0) - (raw_images(submission)[0] / 255).mean(axis=0)
     off = np.abs(images.mean(axis=0) / slope - expected).max()
-    slack = 0.1 if _clipped(images, test) else 0.0
     require(
-        off < CLOSE * 0.1 * np.sqrt(1 / TRAIN + 1 / TEST) + slack,
+        off < CLOSE * 0.1 * np.sqrt(1 / TRAIN + 1 / TEST) + (0.1 if clipped else 0),
         "The model has one μ: what is subtracted from the test images is the mean of the training images.",
     )

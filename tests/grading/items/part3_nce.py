@@ -5,9 +5,10 @@ import math
 import numpy as np
 
 from grading.grader import errors, problems, reference
-from grading.grader.judge import ask, ask_for_several, check, distance, own_forms, there
+from grading.grader.judge import ask, ask_for_several, check, distance, from_own_forms, there
 from grading.grader.rubric import Lost, item
 from grading.grader.trainings import fit, judge_fit
+from grading.items.part2_model import lattice_of
 
 HEIGHT, WIDTH = 4, 5
 ENOUGH_NATS = {"lattice": 0.05, "digits": 0.5}
@@ -17,28 +18,26 @@ SOFTPLUS = "exp overflows; softplus(t) = max(t, 0) + log(1 + exp(−|t|)) does n
 
 
 def situation(submission, nu, height=HEIGHT, width=WIDTH, spread=None, log_partition=7.0):
-    """Arguments of nce_loss for images that the model likes about as well as the noise does.
+    """A lattice, and arguments of nce_loss with images that it likes about as well as the noise does.
 
     With a `spread` the images are white, and the log-ratios hundreds of nats.
     """
     random = submission.random(f"nce {nu} {height}")
-    weights = {"diagonal": random.uniform(4, 4.5), "couplings": -random.uniform([1, 0.6], [1.2, 0.8])}
-    matrix = reference.precision_matrix(**weights, height=height, width=width)
+    lattice = lattice_of(random.uniform(4, 4.5), -random.uniform([1, 0.6], [1.2, 0.8]), height, width)
     variance = random.uniform(0.2, 0.4, (height, width))
-    white = random.normal(size=(70, height, width)) * (spread or np.sqrt(variance))
-    data, noise = white[:30] if spread else reference.draw(matrix, 30, (height, width), random), white[30:]
-    log_noise = {
-        f"{name}_log_noise": reference.noise_log_density(x, variance) for name, x in (("data", data), ("noise", noise))
-    }
-    constants = {"log_partition": log_partition + random.uniform(-1, 1), "noise_ratio": nu}
-    return weights | constants | {"data": data, "noise": noise} | log_noise
+    noise = random.normal(size=(40, height, width)) * (spread or np.sqrt(variance))
+    data = random.normal(size=(30, height, width)) * (spread or 1)
+    if not spread:
+        data = reference.draw(reference.precision_matrix(**lattice), 30, (height, width), random)
+    arguments = {"diagonal": lattice["diagonal"], "couplings": lattice["couplings"], "data": data, "noise": noise}
+    for name in ("data", "noise"):
+        arguments[f"{name}_log_noise"] = reference.noise_log_density(arguments[name], variance)
+    return lattice, arguments | {"log_partition": log_partition + random.uniform(-1, 1), "noise_ratio": nu}
 
 
-def forms(arguments):
+def forms(matrix, arguments):
     """[xᵀΛx of the data, of the noise]."""
-    images = arguments["data"], arguments["noise"]
-    matrix = reference.precision_matrix(arguments["diagonal"], arguments["couplings"], *images[0].shape[1:])
-    return [reference.quadratic_form(matrix, x) for x in images]
+    return [reference.quadratic_form(matrix, arguments[name]) for name in ("data", "noise")]
 
 
 def ratios(arguments, data_form, noise_form):
@@ -47,17 +46,15 @@ def ratios(arguments, data_form, noise_form):
 
 
 def check_loss(submission, nu, sentence, if_nan="", **changes):
-    arguments = situation(submission, nu, **changes)
-    right = forms(arguments)
+    lattice, arguments = situation(submission, nu, **changes)
 
     def loss(of):
         return reference.nce_loss(*ratios(arguments, *of), nu)
 
     value = ask(submission, "nce_loss", (), if_nan, **arguments)
-    rest = [arguments[n] for n in ("log_partition", "data_log_noise", "noise_log_noise")]
-    known = errors.nce_loss(*right, *rest, nu)
-    own = own_forms(submission, arguments["diagonal"], arguments["couplings"], arguments["data"], arguments["noise"])
-    follow = ((source, loss(of)) for source, of in own)
+    right = forms(reference.precision_matrix(**lattice), arguments)
+    known = errors.nce_loss(*right, *(arguments[n] for n in ("log_partition", "data_log_noise", "noise_log_noise")), nu)
+    follow = from_own_forms(submission, lattice, loss, arguments["data"], arguments["noise"])
     check(submission, "nce_loss", value, loss(right), sentence, known, follow)
 
 
@@ -73,11 +70,10 @@ def gradient_from(arguments, of_weights, of_units, nu=None, weight=None, half=0.
 
 
 def check_gradient(submission, nu):
-    arguments = situation(submission, nu)
-    images = arguments["data"], arguments["noise"]
+    lattice, arguments = situation(submission, nu)
     stencils = reference.stencil_matrices(2, HEIGHT, WIDTH)
-    units = [np.stack([reference.quadratic_form(stencil, x) for stencil in stencils], axis=1) for x in images]
-    right = forms(arguments)
+    right = forms(reference.precision_matrix(**lattice), arguments)
+    units = [np.stack(columns, axis=1) for columns in zip(*(forms(m, arguments) for m in stencils), strict=True)]
     expected = gradient_from(arguments, right, units)
     shapes = {"derivative by diagonal": [()], "derivative by couplings": [(2,)], "derivative by c": [()]}
     parts = ask_for_several(submission, "nce_gradient", shapes, **arguments)
@@ -86,9 +82,10 @@ def check_gradient(submission, nu):
     value = np.hstack([there(part) for part in parts])
 
     def follow():
-        weights = arguments["diagonal"], arguments["couplings"]
-        own_units = [own_forms(submission, unit[0], unit[1:], *images) for unit in np.eye(3)]
-        for (source, of), *of_units in zip(own_forms(submission, *weights, *images), *own_units, strict=True):
+        lattices = [lattice, *(lattice_of(unit[0], unit[1:], HEIGHT, WIDTH) for unit in np.eye(3))]
+        images = arguments["data"], arguments["noise"]
+        own = (from_own_forms(submission, each, list, *images) for each in lattices)
+        for (source, of), *of_units in zip(*own, strict=True):
             columns = [np.stack([form[which] for _, form in of_units], axis=1) for which in (0, 1)]
             yield source, gradient_from(arguments, of, columns)
 
@@ -105,18 +102,17 @@ def check_gradient(submission, nu):
 
 def own_differences(submission, arguments):
     """Central differences of the submission's own loss, or None."""
+
+    def loss(unknowns):
+        named = {"diagonal": unknowns[0], "couplings": unknowns[1:3], "log_partition": unknowns[3]}
+        return ask(submission, "nce_loss", (), **arguments | named)
+
     unknowns = np.r_[arguments["diagonal"], arguments["couplings"], arguments["log_partition"]]
-    slopes = []
     try:
-        for step in STEP * np.eye(4):
-            ends = []
-            for changed in (unknowns + step, unknowns - step):
-                named = {"diagonal": changed[0], "couplings": changed[1:3], "log_partition": changed[3]}
-                ends.append(ask(submission, "nce_loss", (), **arguments | named))
-            slopes.append((ends[0] - ends[1]) / (2 * STEP))
+        ends = [loss(unknowns + step) - loss(unknowns - step) for step in STEP * np.eye(4)]
     except Lost:
         return None
-    return np.array(slopes)
+    return np.array(ends) / (2 * STEP)
 
 
 def check_density(submission, images, variance, sentence, if_nan=""):

@@ -3,56 +3,54 @@
 import numpy as np
 
 from grading.grader import errors, problems, reference
-from grading.grader.judge import ask, check, own_matrix, require
+from grading.grader.judge import ask, check, from_own_matrix, own_matrix, require
 from grading.grader.rubric import Lost, item
 from grading.grader.supervisor import Failure
 from grading.grader.trainings import judge_constant
-from grading.items.part2_model import EXACT, lattices, per_edge
+from grading.items.part2_model import EXACT, lattice_of, lattices, per_edge
 
 
-def check_log_partition(submission, diagonal, couplings, height, width):
-    size = {"height": height, "width": width}
-    matrix = reference.precision_matrix(diagonal, couplings, **size)
+def check_log_partition(submission, lattice):
+    matrix = reference.precision_matrix(**lattice)
     sentence = "log Z is off; it is D/2 log 2π + ½ log det Σ, and Σ = Λ⁻¹."
     if_nan = "A determinant of hundreds of pixels overflows; use its logarithm."
-    value = ask(submission, "log_partition", (), if_nan, diagonal=diagonal, couplings=couplings, **size)
-    follow = (
-        ("precision_matrix", 0.5 * (len(own) * np.log(2 * np.pi) - np.linalg.slogdet(own)[1]))
-        for own in own_matrix(submission, diagonal, couplings, **size)
+    value = ask(submission, "log_partition", (), if_nan, **lattice)
+    follow = from_own_matrix(
+        submission, lattice, lambda own: 0.5 * (len(own) * np.log(2 * np.pi) - np.linalg.slogdet(own)[1])
     )
-    known = [(said, np.float64(wrong), 0.0) for said, wrong in errors.log_partition(matrix)]
-    expected = np.float64(reference.log_partition(matrix))
+    expected, known = reference.log_partition(matrix), errors.log_partition(matrix)
     check(submission, "log_partition", value, expected, sentence, known, follow, tolerance=EXACT)
 
 
 @item("log Z", 3, "exact, shared weights, 28 × 28")
 def exact_shared(submission):
     random = submission.random("log Z")
-    check_log_partition(submission, random.uniform(4.3, 4.7), -random.uniform([0.95, 0.7], [1.05, 0.9]), 28, 28)
+    weights = random.uniform(4.3, 4.7), -random.uniform([0.95, 0.7], [1.05, 0.9])
+    check_log_partition(submission, lattice_of(*weights, 28, 28))
 
 
 @item("log Z", 3, "exact, a weight for each pixel and edge")
 def exact_per_edge(submission):
     # Weights of its own, so that no Λ that was asked for before says what it is.
-    check_log_partition(submission, *per_edge(submission, name="edge weights of log Z"), 5, 7)
+    check_log_partition(submission, per_edge(submission, name="edge weights of log Z"))
 
 
 @item("log Z", 2, "refused where Λ is indefinite")
 def refused(submission):
-    for weights, positive_definite, _ in lattices(submission.random("log Z refused")):
-        own = own_matrix(submission, **weights)
+    for lattice, positive_definite, _ in lattices(submission.random("log Z refused")):
+        own = own_matrix(submission, lattice)
         if any(reference.is_positive_definite(matrix) != positive_definite for matrix in own):
             submission.remark("Your own Λ differs here in what is positive definite; it is charged above only.")
         elif positive_definite:  # what refuses everything has refused nothing
-            ask(submission, "log_partition", (), **weights)
+            ask(submission, "log_partition", (), **lattice)
         else:
             sentence = "An indefinite Λ has no log Z: raise an error or return NaN. Its determinant may be positive."
-            require(_refuses(submission, weights), sentence)
+            require(_refuses(submission, lattice), sentence)
 
 
-def _refuses(submission, weights):
+def _refuses(submission, lattice):
     try:
-        value = submission.call("log_partition", **weights)
+        value = submission.call("log_partition", **lattice)
     except Failure as failure:
         if "raised" in str(failure):
             return True

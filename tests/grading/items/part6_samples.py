@@ -3,51 +3,43 @@
 import numpy as np
 
 from grading.grader import errors, reference
-from grading.grader.judge import ask, check, distance, own_matrix, require
+from grading.grader.judge import ask, check, distance, from_own_matrix, own_matrix, require
 from grading.grader.rubric import item
+from grading.grader.submission import once
 from grading.items.part3_nce import HEIGHT, WIDTH, situation
 
-D = HEIGHT * WIDTH
 CLOSE = 1e-4
 
 
-def weights_and_mean(submission):
-    weights = {name: situation(submission, 1)[name] for name in ("diagonal", "couplings")}
-    return weights, submission.random("mean image").uniform(-1, 2, (HEIGHT, WIDTH))
+def lattice_and_mean(submission):
+    lattice, _ = situation(submission, 1)
+    return lattice, submission.random("mean image").uniform(-1, 2, (HEIGHT, WIDTH))
 
 
+@once
 def root(submission):
     """(A [D, D], what is added to Aε [D]), read off from what becomes of unit vectors and of zero."""
-
-    def ask_for_it():
-        weights, mean = weights_and_mean(submission)
-        epsilon = np.concatenate([np.zeros((1, D)), np.eye(D)]).reshape(-1, HEIGHT, WIDTH)
-        images = ask(submission, "sample", epsilon.shape, **weights, mean=mean, epsilon=epsilon).reshape(-1, D)
-        return (images[1:] - images[0]).T, images[0]
-
-    return submission.once("root", ask_for_it)
+    lattice, mean = lattice_and_mean(submission)
+    epsilon = np.concatenate([np.zeros((1, mean.size)), np.eye(mean.size)]).reshape(-1, *mean.shape)
+    arguments = {"diagonal": lattice["diagonal"], "couplings": lattice["couplings"], "mean": mean, "epsilon": epsilon}
+    images = ask(submission, "sample", epsilon.shape, **arguments).reshape(-1, mean.size)
+    return (images[1:] - images[0]).T, images[0]
 
 
 @item("samples", 4, "samples with covariance Λ⁻¹")
 def covariance(submission):
     matrix, _ = root(submission)
-    weights, _ = weights_and_mean(submission)
-    size = {"height": HEIGHT, "width": WIDTH}
-    covariance = np.linalg.inv(reference.precision_matrix(**weights, **size))
-    follow = (
-        ("precision_matrix", np.linalg.inv(own))
-        for own in own_matrix(submission, **weights, **size)
-        if np.linalg.cond(own) < 1e9
-    )
-    known = [(said, wrong, 0.0) for said, wrong in errors.root(covariance)]
+    lattice, _ = lattice_and_mean(submission)
+    covariance = np.linalg.inv(reference.precision_matrix(**lattice))
+    follow = from_own_matrix(submission, lattice, np.linalg.pinv)
     sentence = "For standard normal ε your samples do not have the covariance Σ = Λ⁻¹; check that AAᵀ = Σ."
-    check(submission, "sample", matrix @ matrix.T, covariance, sentence, known, follow)
+    check(submission, "sample", matrix @ matrix.T, covariance, sentence, errors.root(covariance), follow)
 
 
 @item("samples", 2, "samples around the mean")
 def mean(submission):
     _, offset = root(submission)
-    _, mean = weights_and_mean(submission)
+    _, mean = lattice_and_mean(submission)
     require(distance(offset, mean.ravel()) < CLOSE, "Samples for ε = 0 must be the mean image μ.")
 
 
@@ -56,9 +48,8 @@ def symmetric_root(submission):
     matrix, _ = root(submission)
     require(distance(matrix, matrix.T) < CLOSE, "A = Λ^(−½) is the symmetric root; another factor of Σ was used.")
     require((np.linalg.eigvalsh(matrix) > 0).all(), "A = Λ^(−½) has positive eigenvalues, as Λ has.")
-    weights, _ = weights_and_mean(submission)
-    size = {"height": HEIGHT, "width": WIDTH}
-    of_lattice = [reference.precision_matrix(**weights, **size), *own_matrix(submission, **weights, **size)]
+    lattice, _ = lattice_and_mean(submission)
+    of_lattice = [reference.precision_matrix(**lattice), *own_matrix(submission, lattice)]
     # Another power of Λ is charged above.
     require(any(_is_a_power(matrix, of) for of in of_lattice), "A = Λ^(−½) is a power of the given Λ; yours is not.")
 

@@ -5,6 +5,7 @@ import re
 
 from grading.grader.judge import call, require
 from grading.grader.rubric import item
+from grading.grader.submission import once
 
 WORDS = 300
 TOPICS = {
@@ -29,15 +30,12 @@ TOPICS = {
 }
 
 
+@once
 def report(submission):
     """The report's text in small letters, a notebook's cells one after the other."""
-
-    def asked():
-        value = call(submission, "report")
-        require(isinstance(value, str), "report must return the source text of the report, as one string.")
-        return _of_notebook(value).lower()
-
-    return submission.once("report", asked)
+    value = call(submission, "report")
+    require(isinstance(value, str), "report must return the source text of the report, as one string.")
+    return _of_notebook(value).lower()
 
 
 def _of_notebook(text):

@@ -16,28 +16,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import grading.items  # noqa: F401
 from grading.grader import problems, reference, sandbox
-from grading.grader.rubric import judged, new_items
+from grading.grader.rubric import new_items
 from grading.grader.submission import Submission
 from grading.grader.supervisor import PROCESSES, Limits
 
 HERE = Path(__file__).resolve().parent
 GRADING = HERE.parent
 PUBLIC, MOST_NUMBERS = ("model", "NCE", "log Z", "samples", "bonus 8"), 2000
-README = """# Your solution
-
-Write the functions of `adapters.py` (its text says what each takes and returns), try them with `pytest`, and hand in
-the folder, or a zip of it. Functions may be missing; each costs its own points only.
-
-- Arguments come by keyword.
-- A call may take {call:.0f} s, `train` {train:.0f} s, importing adapters.py {imports:.0f} s, all {total:.0f} s;
-  memory {memory:g} GiB, files {tmp} MiB in /tmp and as much in /dev/shm; at most {processes} processes;
-  what you hand in {most} MiB and {files} files.
-- `train` sees images of {sizes} pixels, other functions other sizes up to 28 × 28: build none of them in. It is asked
-  again, for the same images with other signs and another contrast, where its fit is not near the best.
-- There is no network, and nothing to read but your own folder, Python and these packages (requirements.txt):
-  {packages}
-- Seeds differ in every grading. The numbers in the tests here are not those that count.
-"""
 
 
 def skeleton():
@@ -56,24 +41,25 @@ class Recorder(Submission):
 
     def __init__(self):
         super().__init__(GRADING / "dense_solution", seed=0)
-        self.solution = runpy.run_path(str(self.folder / "solution.py"))
+        self.solution = runpy.run_path(str(self.folder / "adapters.py"))
         self.cases = []
 
     def call(self, name, **arguments):
         value = self.solution[name](**arguments)
+        values = list(value) if isinstance(value, tuple) else [value]
         if sum(map(np.size, arguments.values())) < MOST_NUMBERS:
-            values = value if isinstance(value, tuple) else [value]
             case = {"name": f"{len(self.cases)}: {self.title}", "function": name}
             case["arguments"] = {k: np.asarray(v).tolist() for k, v in arguments.items()}
             self.cases.append(case | {"expected": [np.asarray(v).tolist() for v in values]})
-        return list(value) if isinstance(value, tuple) else value
+        return values if isinstance(value, tuple) else value
 
 
 def cases():
     """[{name, function, arguments, expected}]"""
-    left_out = ("training", "learned", "refused")
     recorder = Recorder()
-    judged(recorder, [i for i in new_items() if i.part in PUBLIC and not i.name.startswith(left_out)])
+    for item in new_items():
+        if item.part in PUBLIC and not item.name.startswith(("training", "learned", "refused")):
+            item.judge(recorder)
     return recorder.cases
 
 
@@ -86,31 +72,36 @@ def _installed(requirement):
         return requirement
 
 
+def readme(requirements):
+    limits, sizes = Limits(), " and ".join(f"{height} × {width}" for height, width in problems.SHAPES.values())
+    packages = ", ".join(_installed(line) for line in requirements.splitlines() if not line.startswith("#"))
+    return f"""# Your solution
+
+Write the functions of `adapters.py` (its text says what each takes and returns), try them with `pytest`, and hand in
+the folder, or a zip of it. Functions may be missing; each costs its own points only.
+
+- Arguments come by keyword.
+- A call may take {limits.call_seconds} s, `train` {limits.train_seconds} s, importing adapters.py
+  {limits.import_seconds} s, all {limits.total_seconds} s; memory {limits.memory / 2**30:g} GiB,
+  files {sandbox.TMPFS >> 20} MiB in /tmp and as much in /dev/shm; at most {PROCESSES} processes;
+  what you hand in {sandbox.MOST_BYTES >> 20} MiB and {sandbox.MOST_FILES} files.
+- `train` sees images of {sizes} pixels, other functions other sizes up to 28 × 28: build none of them in. It is asked
+  again, for the same images with other signs and another contrast, where its fit is not near the best.
+- There is no network, and nothing to read but your own folder, Python and these packages (requirements.txt):
+  {packages}
+- Seeds differ in every grading. The numbers in the tests here are not those that count.
+"""
+
+
 def files():
     """{name: bytes}"""
-    limits = Limits()
     requirements = (GRADING / "requirements.txt").read_text(encoding="utf-8")
-    readme = README.format(
-        call=limits.call_seconds,
-        train=limits.train_seconds,
-        imports=limits.import_seconds,
-        total=limits.total_seconds,
-        memory=limits.memory / 2**30,
-        tmp=sandbox.TMPFS >> 20,
-        processes=PROCESSES,
-        most=sandbox.MOST_BYTES >> 20,
-        files=sandbox.MOST_FILES,
-        sizes=" and ".join(f"{h} × {w}" for h, w in problems.SHAPES.values()),
-        packages=", ".join(map(_installed, (line for line in requirements.splitlines() if not line.startswith("#")))),
-    )
-    truth = 4.5, -1.2, -0.8
-    matrix = reference.precision_matrix(truth[0], truth[1:], *problems.SHAPES["lattice"])
-    images = reference.draw(matrix, 2000, problems.SHAPES["lattice"], np.random.default_rng(0))
-    arrays = io.BytesIO()
-    log_partition = reference.log_partition(matrix)
-    np.savez(arrays, images=images.astype(np.float32), truth=truth, log_partition=log_partition)
+    arrays, truth, shape = io.BytesIO(), (4.5, -1.2, -0.8), problems.SHAPES["lattice"]
+    matrix = reference.precision_matrix(truth[0], truth[1:], *shape)
+    images = reference.draw(matrix, 2000, shape, np.random.default_rng(0)).astype(np.float32)
+    np.savez(arrays, images=images, truth=truth, log_partition=reference.log_partition(matrix))
     texts = {
-        "README.md": readme,
+        "README.md": readme(requirements),
         "adapters.py": skeleton(),
         "requirements.txt": requirements,
         "test_public.py": (HERE / "public_checks.py").read_text(encoding="utf-8"),
