@@ -48,10 +48,28 @@ def random_layer(connectivity, weights, height, width, seed=0, dtype="float64"):
     return layer
 
 
+def with_least_eigenvalue(layer, least):
+    """The layer, with so much added to Λ's diagonal that this is its least eigenvalue."""
+    theta = layer.theta.numpy()
+    theta[: layer.group_sizes[0]] += least - np.linalg.eigvalsh(layer.to_dense())[0]
+    layer.theta.assign(theta)
+    return layer
+
+
 @pytest.fixture(params=[(4, "shared"), (4, "per_edge"), (8, "shared"), (8, "per_edge")], ids=lambda p: f"{p[1]}-{p[0]}")
 def layer(request):
     """Every kind of stencil, float64, on 5 × 4 pixels."""
     return random_layer(*request.param, 5, 4)
+
+
+@pytest.fixture
+def eager():
+    """No graphs, where every shape would be traced anew."""
+    import tensorflow as tf
+
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
 
 
 @pytest.fixture

@@ -45,17 +45,32 @@ def random_fields(random, connectivity, weights, height, width, batch=(), margin
     return diagonal + (margin - least)[..., None, None], couplings
 
 
-def finite_differences(value, variable, step=1e-5):
-    """The gradient of value() in the entries of a variable."""
+def covariance_errors(draws, sigma):
+    """The covariance of draws [N, ...] less Σ [D, D], in standard errors (Isserlis' theorem)."""
+    error = np.sqrt((sigma**2 + np.outer(np.diag(sigma), np.diag(sigma))) / len(draws))
+    return (np.cov(np.reshape(draws, (len(draws), -1)).T) - sigma) / error
+
+
+def directions(layer):
+    """A_k = ∂Λ/∂θ_k, [P, D, D]."""
+    size = layer.height, layer.width
+    ends = [(0, pixel, pixel) for pixel in np.ndindex(size)]
+    ends += sorted((1 + k, pixel, neighbour) for k, pixel, neighbour in edges(layer.connectivity, *size))
+    matrices = np.zeros((layer.theta.shape[0], *size, *size))
+    for number, (group, one, other) in enumerate(ends):
+        k = group if layer.shared else number
+        matrices[(k, *one, *other)] = matrices[(k, *other, *one)] = 1
+    return matrices.reshape(-1, layer.pixels, layer.pixels)
+
+
+def assert_gradient(gradient, value, variable, step=1e-5):
+    """Holds a gradient of value() in a variable against central differences along two random directions."""
     start = variable.numpy()
-    result = np.empty_like(start)
-    for k in np.ndindex(start.shape):
+    for direction in np.random.default_rng(0).standard_normal((2, *start.shape)):
         ends = []
         for sign in (1, -1):
-            end = start.copy()
-            end[k] += sign * step
-            variable.assign(end)
+            variable.assign(start + sign * step * direction)
             ends.append(float(value()))
-        result[k] = (ends[0] - ends[1]) / (2 * step)
+        slope = (ends[0] - ends[1]) / (2 * step)
+        np.testing.assert_allclose(np.sum(gradient * direction), slope, rtol=1e-6, atol=1e-7)
     variable.assign(start)
-    return result

@@ -4,6 +4,8 @@ import functools
 
 import numpy as np
 import tensorflow as tf
+from conftest import random_layer
+from lattice_oracle import directions
 
 from assignment.data import load_images
 from assignment.fits.maximum_likelihood import maximise
@@ -19,16 +21,8 @@ def digits():
     return load_images("mnist_sample").images[:, 10:18, 10:18]
 
 
-def lattice(connectivity=4, weights="per_edge", size=(5, 4), dtype="float64", seed=0):
-    """A diagonally dominant Λ with random weights."""
-    layer = StencilPrecision(connectivity, weights, dtype=dtype)
-    layer.build((None, *size))
-    random = np.random.default_rng(seed)
-    diagonal = layer.group_sizes[0]
-    weights = -random.uniform(0.1, 0.5, layer.theta.shape[0])
-    weights[:diagonal] = random.uniform(4, 5, diagonal)
-    layer.assign_theta(weights)
-    return layer
+def lattice(connectivity=4, weights="per_edge", size=(5, 4), seed=0, dtype="float64"):
+    return random_layer(connectivity, weights, *size, seed, dtype)
 
 
 def images_like(layer, count=7, seed=3):
@@ -37,6 +31,18 @@ def images_like(layer, count=7, seed=3):
 
 def start(connectivity, weights, images):
     return StencilPrecision(connectivity, weights).match_variances(images)
+
+
+def fit_digits(fit, layer, *arguments, **options):
+    """A fit to the digits that is positive definite after every step."""
+    positive = []
+
+    def progress(*_):
+        positive.append(bool(layer.operator().positive_definite()))
+
+    result = fit(layer, digits(), *arguments, progress=progress, **options)
+    assert all(positive) and len(positive) == len(result.history["loss"])
+    return result
 
 
 @functools.cache
@@ -60,15 +66,10 @@ def second_moments(images):
     return flat.T @ flat / len(flat)
 
 
-def directions(layer):
-    """A_k = ∂Λ/∂θ_k, [P, D, D]."""
-    return np.array([layer.operator(unit).to_dense() for unit in np.eye(layer.theta.shape[0])])
-
-
 def fisher_information(layer):
     """F_kl = ½ tr(ΣA_kΣA_l), [P, P]."""
     products = covariance(layer) @ directions(layer)
-    return 0.5 * np.einsum("kij,lji->kl", products, products)
+    return 0.5 * np.einsum("kij,lji->kl", products, products, optimize=True)
 
 
 def score_matching_quadratic(layer, second_moments, weight):

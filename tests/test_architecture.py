@@ -4,6 +4,7 @@ import ast
 import re
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,16 @@ def test_imports_run_one_way():
             if first == "assignment":
                 there = layer_of(parts) if parts and layer_of(parts) in LEVEL else "__init__"
                 assert there == here or LEVEL[there] < LEVEL[here], f"{path} imports {name}"
+
+
+def test_no_module_imports_itself_by_way_of_others():
+    """So each can be the first one imported."""
+    names = {".".join(["assignment", *path.with_suffix("").parts]).removesuffix(".__init__"): path for path in MODULES}
+    graph = {}
+    for module, path in names.items():
+        found = (name if name in names else name.rpartition(".")[0] for name in imports(path))
+        graph[module] = names.keys() & found
+    TopologicalSorter(graph).prepare()  # CycleError where there is a cycle
 
 
 def test_only_declared_packages_are_imported():

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import second_cases as cases
 import tensorflow as tf
+from lattice_oracle import assert_gradient, covariance_errors
 from second_cases import FAMILIES, covariance, digits, images_like, lattice
 
 from assignment import ConditionalNCE, LatticeGaussian, ScoreMatching, fit, fit_conditional_nce
@@ -48,12 +49,10 @@ def test_log_ratio_is_that_of_the_joint_densities(matched):
 
 @pytest.mark.parametrize("matched", [False, True])
 def test_displacements_have_the_noise_covariance(matched):
-    layer, draws = lattice(), 20_000
+    layer = lattice()
     noise = LatticeGaussian(layer) if matched else isotropic_noise(5, 4)
-    d = ConditionalNCE(noise, noise_ratio=2 * draws).displacements(SEED)
-    sigma = covariance(layer) if matched else np.eye(20)
-    standard_error = np.sqrt((sigma**2 + np.outer(np.diag(sigma), np.diag(sigma))) / draws)
-    assert np.abs((cases.second_moments(d) - sigma) / standard_error).max() < 5
+    d = ConditionalNCE(noise, noise_ratio=40_000).displacements(SEED)
+    assert np.abs(covariance_errors(d, covariance(layer) if matched else np.eye(20))).max() < 5
 
 
 @pytest.mark.parametrize("matched", [False, True])
@@ -81,14 +80,9 @@ def test_small_epsilon_is_score_matching(matched):
 def test_gradient_against_finite_differences(connectivity, weights):
     layer = lattice(connectivity, weights)
     objective = ConditionalNCE(LatticeGaussian(lattice(connectivity, weights, seed=9)), epsilon=0.4, noise_ratio=8)
-    x, theta, step = images_like(layer), layer.theta.numpy(), 1e-5
+    x = images_like(layer)
     gradient = cases.gradient(objective, layer, x)[1]
-    for k in range(0, len(theta), 5):
-        values = []
-        for sign in (1, -1):
-            layer.theta.assign(theta + sign * step * np.eye(len(theta))[k])
-            values.append(float(objective.loss(layer, x, SEED)))
-        assert gradient[k] == pytest.approx((values[0] - values[1]) / (2 * step), rel=1e-6, abs=1e-9)
+    assert_gradient(gradient, lambda: objective.loss(layer, x, SEED), layer.theta.value)
 
 
 def test_matched_noise_is_a_constant_to_the_gradient():
@@ -113,16 +107,11 @@ def test_epsilon_is_chosen_by_the_loss(target):
     ("weights", "optimizer"), [("shared", "sgd"), pytest.param("per_edge", "adam", marks=pytest.mark.slow)]
 )
 def test_matched_fit_reaches_maximum_likelihood_on_digits(weights, optimizer):
-    layer, positive = cases.start(4, weights, digits()), []
-
-    def progress(*_):
-        positive.append(bool(layer.operator().positive_definite()))
-
-    result = fit_conditional_nce(layer, digits(), optimizer, steps=120, noise_ratio=128, progress=progress)
-    history = result.history
-    assert result.status == "converged"
-    assert all(positive) and len(positive) == len(history["loss"]) == len(history["epsilon"]) >= 120
-    assert np.all(np.diff(history["epsilon"])[np.arange(1, len(positive)) % TUNE_EVERY > 0] == 0)
+    layer = cases.start(4, weights, digits())
+    result = cases.fit_digits(fit_conditional_nce, layer, optimizer, steps=90, noise_ratio=128)
+    epsilon = result.history["epsilon"]
+    assert result.status == "converged" and len(epsilon) == len(result.history["loss"]) >= 90
+    assert np.all(np.diff(epsilon)[np.arange(1, len(epsilon)) % TUNE_EVERY > 0] == 0)
     gap = cases.best_likelihood(4, weights) - cases.likelihood(layer)
     assert 0 < gap < ALLOWED_GAP
     assert result.suboptimality == pytest.approx(gap, rel=0.2)  # ½δᵀF⁻¹δ, but for terms of third order
@@ -132,14 +121,8 @@ def test_matched_fit_reaches_maximum_likelihood_on_digits(weights, optimizer):
 @pytest.fixture(scope="module")
 def border():
     """A fit with isotropic noise, whose optimum on digits is not positive definite."""
-    layer, positive = cases.start(4, "shared", digits()), []
-
-    def progress(*_):
-        positive.append(bool(layer.operator().positive_definite()))
-
-    result = fit_conditional_nce(layer, digits(), variant="isotropic", steps=80, noise_ratio=64, progress=progress)
-    assert all(positive)
-    return layer, result
+    layer = cases.start(4, "shared", digits())
+    return layer, cases.fit_digits(fit_conditional_nce, layer, variant="isotropic", steps=80, noise_ratio=64)
 
 
 def test_isotropic_fit_is_held_on_the_border_and_says_so(border):

@@ -42,8 +42,7 @@ def test_log_determinants_are_those_of_the_dense_matrix(connectivity, weights, h
     assert float(operator.log_determinant()) == pytest.approx(np.linalg.slogdet(operator.to_dense())[1], rel=1e-11)
 
 
-@pytest.mark.parametrize("size", [(40, 30), (26, 45)], ids=str)
-@pytest.mark.parametrize("shift", [0, 5], ids=["definite", "indefinite"])
+@pytest.mark.parametrize(("size", "shift"), [((40, 30), 0), ((26, 45), 5)], ids=["definite", "indefinite"])
 def test_least_eigenvalue_of_large_lattices(size, shift):
     layer = large_layer(8, "per_edge", *size)
     operator = LinearOperatorLattice(layer.diagonal - shift, layer.couplings, *size)
@@ -53,9 +52,7 @@ def test_least_eigenvalue_of_large_lattices(size, shift):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "weights, side, seconds", [("shared", 1024, (0.3, 0.5)), ("per_edge", 128, (1, 1)), ("per_edge", 256, (10, 10))]
-)
+@pytest.mark.parametrize("weights, side, seconds", [("shared", 1024, (0.3, 0.5)), ("per_edge", 128, (1, 1))])
 def test_large_samples_have_the_law_of_the_lattice_and_come_soon(weights, side, seconds):
     """xᵀΛx of a draw has mean D and variance 2D, at D = 1 048 576 a check to one part in a thousand."""
     layer = large_layer(4, weights, side, side, dtype="float32")

@@ -4,10 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from conftest import random_layer
-from lattice_oracle import finite_differences, precision_matrix, random_fields
-from second_cases import directions
+from lattice_oracle import assert_gradient, directions, precision_matrix, random_fields
 
-from assignment.lattice.information import expected_moments
 from assignment.lattice.operator import LinearOperatorLattice
 from assignment.lattice.precision import StencilPrecision
 from assignment.lattice.stencil import OFFSETS, weight_pixels
@@ -15,43 +13,24 @@ from assignment.lattice.stencil import OFFSETS, weight_pixels
 EXACT = dict(rtol=1e-11, atol=1e-11)
 
 
-@pytest.fixture
-def eager():
-    """Every shape would be traced anew."""
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
-
-
 def dense_from_definition(layer):
     """Λ entry by entry: the values of `diagonal` and `couplings` put between neighbouring pixels."""
-    size = (1, 1) if layer.shared else (layer.height, layer.width)
-    fields = np.reshape(layer.diagonal, size), np.reshape(layer.couplings, (-1, *size))
-    return precision_matrix(*fields, layer.height, layer.width)
+    size = (1, 1) if layer.shared else (5, 4)
+    return precision_matrix(np.reshape(layer.diagonal, size), np.reshape(layer.couplings, (-1, *size)), 5, 4)
 
 
-def images(layer, count=3, seed=1):
-    return np.random.default_rng(seed).standard_normal((count, layer.height, layer.width))
+X = np.random.default_rng(1).standard_normal((3, 5, 4))
+FLAT = X.reshape(3, 20)
 
 
-def test_dense_matrix_is_the_definition(layer):
-    np.testing.assert_array_equal(layer.to_dense(), dense_from_definition(layer))
-
-
-def test_layer_and_quadratic_form_are_those_of_the_dense_matrix(layer):
-    x, matrix = images(layer), dense_from_definition(layer)
-    flat = x.reshape(len(x), -1)
-    np.testing.assert_allclose(np.reshape(layer(x), flat.shape), flat @ matrix, **EXACT)
-    np.testing.assert_allclose(layer.quadratic_form(x), np.einsum("ni,ij,nj->n", flat, matrix, flat), **EXACT)
-    np.testing.assert_allclose(layer.quadratic_form(x[0]), flat[0] @ matrix @ flat[0], **EXACT)
-
-
-def test_moments_are_those_of_the_dense_matrices(layer):
-    covariance, masks = np.linalg.inv(dense_from_definition(layer)), directions(layer)
-    np.testing.assert_allclose(expected_moments(layer), np.einsum("ij,kij->k", covariance, masks), **EXACT)
-    x = images(layer)
-    flat = x.reshape(3, -1)
-    np.testing.assert_allclose(layer.quadratic_moments(x), np.einsum("ni,kij,nj->nk", flat, masks, flat), **EXACT)
+def test_products_forms_and_moments_are_those_of_the_dense_matrix(layer):
+    matrix = dense_from_definition(layer)
+    np.testing.assert_array_equal(layer.to_dense(), matrix)
+    forms, moments = np.sum(FLAT @ matrix * FLAT, axis=1), np.einsum("ni,kij,nj->nk", FLAT, directions(layer), FLAT)
+    np.testing.assert_allclose(np.reshape(layer(X), FLAT.shape), FLAT @ matrix, **EXACT)
+    np.testing.assert_allclose(layer.quadratic_form(X), forms, **EXACT)
+    np.testing.assert_allclose(layer.quadratic_form(X[0]), forms[0], **EXACT)
+    np.testing.assert_allclose(layer.quadratic_moments(X), moments, **EXACT)
 
 
 @pytest.mark.parametrize(
@@ -93,12 +72,12 @@ def test_near_covariances_of_every_shape_and_batch(connectivity, weights, batch,
     np.testing.assert_array_equal(operator.to_dense(), matrix)
     near = near_entries(np.linalg.inv(matrix), *size)
     np.testing.assert_allclose(operator.near_covariances(), near, **EXACT)
-    for offsets in (None, *OFFSETS.values()):
+    np.testing.assert_allclose(operator.variances(), near[..., 0, 3, :, :], **EXACT)
+    for offsets in (None, OFFSETS[12 - connectivity]):  # Its own, and those of the other neighbourhood
         variances, covariances = operator.selected_inverse(offsets)
-        expected = [near[..., down, 3 + right, :, :] for down, right in offsets or OFFSETS[connectivity]]
+        expected = [near[..., down, 3 + right, :, :] for down, right in offsets or operator.offsets]
+        np.testing.assert_allclose(variances, near[..., 0, 3, :, :], **EXACT)
         np.testing.assert_allclose(covariances, np.stack(expected, axis=-3), **EXACT)
-    for values in (variances, operator.variances()):
-        np.testing.assert_allclose(values, near[..., 0, 3, :, :], **EXACT)
 
 
 def test_the_operator_of_other_weights_leaves_the_layer_alone(layer):
@@ -182,13 +161,10 @@ def test_positive_definiteness_is_decided_at_the_border():
 
 
 def test_gradients_against_finite_differences(layer):
-    x = images(layer)
-
     @tf.function
     def value():
-        return tf.reduce_sum(layer.quadratic_form(x)) + layer.operator().log_determinant()
+        return tf.reduce_sum(layer.quadratic_form(X)) + layer.operator().log_determinant()
 
     with tf.GradientTape() as tape:
         result = value()
-    gradient = tape.gradient(result, layer.theta.value)
-    np.testing.assert_allclose(gradient, finite_differences(value, layer.theta.value), rtol=1e-6, atol=1e-7)
+    assert_gradient(tape.gradient(result, layer.theta.value), value, layer.theta.value)

@@ -1,10 +1,11 @@
-"""NCE against its golden value, closed forms and finite differences, and where exp would overflow."""
+"""NCE against its golden value and closed forms, and where exp would overflow."""
 
 import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
 from conftest import random_layer
+from lattice_oracle import covariance_errors
 
 from assignment.fits.fixed_nce import fit_nce
 from assignment.lattice.gaussian import LatticeGaussian
@@ -54,31 +55,21 @@ def test_model_equal_to_noise_is_undecided(ratio):
         np.testing.assert_allclose(loss, (1 + ratio) * np.log(1 + ratio) - ratio * np.log(ratio), rtol=1e-4)
 
 
-def test_gradients_of_weights_and_constant_against_finite_differences(layer):
-    """The formula with free c: ∂J/∂θ_k = mean σ(log ν − G)s_k − ν mean σ(G − log ν)s_k, s_c = −1."""
+def test_gradients_of_weights_and_constant(layer):
+    """With free c: ∂J/∂θ_k = mean σ(log ν − G)s_k − ν mean σ(G − log ν)s_k, s_c = −1."""
     random = np.random.default_rng(0)
     x, drawn = random.standard_normal((2, 7, 5, 4))
     noise = tfd.Independent(tfd.Normal(tf.zeros([5, 4], tf.float64), 0.8), 2)
     constant, ratio = tf.Variable(3.0, dtype=tf.float64), 2.0
-
-    def ratios():
-        return [-0.5 * layer.quadratic_form(u) - constant - noise.log_prob(u) for u in (x, drawn)]
-
     with tf.GradientTape() as tape:
-        value = nce_loss(*ratios(), ratio)
+        on_data, on_noise = (-0.5 * layer.quadratic_form(u) - constant - noise.log_prob(u) for u in (x, drawn))
+        value = nce_loss(on_data, on_noise, ratio)
     gradient, of_constant = tape.gradient(value, [layer.theta.value, constant])
-    on_data, on_noise = ratios()
     weights = tf.sigmoid(np.log(ratio) - on_data), tf.sigmoid(on_noise - np.log(ratio))
     s = [-0.5 * layer.quadratic_moments(u).numpy() for u in (x, drawn)]
     formula = weights[0].numpy() @ s[0] / 7 - ratio * weights[1].numpy() @ s[1] / 7
     np.testing.assert_allclose(-gradient, formula, rtol=1e-10)
     np.testing.assert_allclose(-of_constant, -np.mean(weights[0]) + ratio * np.mean(weights[1]), rtol=1e-10)
-    theta, step, k = layer.theta.numpy(), 1e-6, 1
-    ends = []
-    for sign in (1, -1):
-        layer.theta.assign(theta + sign * step * np.eye(len(theta))[k])
-        ends.append(float(nce_loss(*ratios(), ratio)))
-    np.testing.assert_allclose(gradient[k], (ends[0] - ends[1]) / (2 * step), rtol=1e-6)
 
 
 def test_a_thousand_nats_of_log_ratio_do_not_overflow():
@@ -198,10 +189,8 @@ def test_the_moving_noise_is_the_fit_it_followed():
     for model in (layer, LatticeGaussian(layer)):
         np.testing.assert_allclose(objective.log_ratio(model, x), expected, rtol=1e-3, atol=1e-4)
     noise.move(start)
-    draws = noise.sample(50_000, seed=tf.constant([1, 2])).numpy().reshape(-1, 20)
-    sigma = np.linalg.inv(layer.to_dense().numpy())
-    error = np.sqrt((sigma**2 + np.outer(np.diag(sigma), np.diag(sigma))) / 50_000)
-    assert np.abs((np.cov(draws.T) - sigma) / error).max() < 4.5
+    draws = noise.sample(50_000, seed=tf.constant([1, 2]))
+    assert np.abs(covariance_errors(draws, np.linalg.inv(layer.to_dense()))).max() < 4.5
 
 
 def test_nce_learns_weights_and_log_z_where_noise_and_data_overlap():

@@ -2,13 +2,14 @@
 
 import numpy as np
 import pytest
-from conftest import random_layer
+from conftest import random_layer, with_least_eigenvalue
+from second_cases import covariance, fisher_information
 
 from assignment.fits import bridges, telescoped_nce
 from assignment.fits.bridges import bridge, known_log_partition, log_partition_from_diagonal
 from assignment.fits.telescoped_nce import Stages, fit_telescoped_nce
 from assignment.lattice.gaussian import LatticeGaussian
-from assignment.lattice.information import double, expected_moments, information_product, shared_information
+from assignment.lattice.information import double, expected_moments, information_product
 from assignment.lattice.precision import StencilPrecision
 from assignment.objectives.telescoped_nce import MovingNoise, TelescopedNCE
 from assignment.training.step import Step
@@ -43,14 +44,9 @@ def error_of_c(result):
 
 def near_singular(least):
     """A float32 layer whose Λ has about this least eigenvalue."""
-    layer = random_layer(4, "per_edge", 5, 4, seed=4)
-    theta, pixels = layer.theta.numpy(), layer.group_sizes[0]
-    theta[pixels:] *= 3
-    theta[:pixels] += least - np.linalg.eigvalsh(layer.operator(theta).to_dense())[0]
-    single = StencilPrecision(4, "per_edge")
-    single.build((None, 5, 4))
-    single.assign_theta(theta)
-    return single
+    layer = random_layer(4, "per_edge", 5, 4, dtype="float32")
+    layer.theta.assign(with_least_eigenvalue(random_layer(4, "per_edge", 5, 4, seed=4), least).theta)
+    return layer
 
 
 def test_the_start_is_known_without_a_determinant(layer):
@@ -68,7 +64,7 @@ def test_bridge_error_bars_cover_the_truth():
     exact = log_partition(layer, upper) - log_partition(layer, lower)
     links = [bridge(layer, lower, upper, (k, 0)) for k in range(80)]
     z = np.array([(link.difference - exact) / link.variance**0.5 for link in links])
-    assert abs(z.mean()) < 4 / np.sqrt(80) and 0.6 < z.var() < 1.6
+    assert abs(z.mean()) < 4 / np.sqrt(80) and 0.6 < z.var() < 1.5
     assert links[0].spread > 0.5 and 0 < links[0].overlap < 1
     np.testing.assert_array_equal(layer.theta, lower)
     back = bridge(layer, upper, lower, (0, 0))
@@ -112,26 +108,21 @@ def test_what_is_too_far_is_refused(monkeypatch):
     ("connectivity", "weights", "size", "optimizer"),
     [
         (4, "shared", 8, "adam"),
-        pytest.param(4, "shared", 8, "rmsprop", marks=pytest.mark.slow),
-        pytest.param(4, "per_edge", 8, "adam", marks=pytest.mark.slow),
-        pytest.param(4, "per_edge", 8, "sgd", marks=pytest.mark.slow),
-        pytest.param(4, "shared", 28, "sgd", marks=pytest.mark.slow),
+        pytest.param(4, "shared", 40, "sgd", marks=pytest.mark.slow),
         pytest.param(8, "shared", 8, "rmsprop", marks=pytest.mark.slow),
-        pytest.param(8, "shared", 8, "sgd", marks=pytest.mark.slow),
+        pytest.param(4, "per_edge", 8, "sgd", marks=pytest.mark.slow),
+        pytest.param(4, "per_edge", 14, "rmsprop", marks=pytest.mark.slow),
         pytest.param(8, "per_edge", 8, "adam", marks=pytest.mark.slow),
-        pytest.param(8, "per_edge", 8, "rmsprop", marks=pytest.mark.slow),
-        pytest.param(4, "per_edge", 20, "rmsprop", marks=pytest.mark.slow),
     ],
 )
 def test_recovery_within_standard_errors(connectivity, weights, size, optimizer):
     """At the last stage NCE's covariance is (1 + 1/νR) times the Cramér-Rao bound after R passes."""
-    # Many more images than weights.
-    count, passes = 6000 if size == 8 or weights == "shared" else 20_000, 2
+    count, passes = {8: 6000, 14: 10_000, 40: 400}[size], 2  # many more images than weights
     truth, images = truth_and_images(weights, size, count, connectivity=connectivity)
     result = fit(truth, images, optimizer, passes=passes)
     freedom = len(truth.theta.numpy())
     assert squared_error(result, truth, count) / (1 + 1 / passes) < freedom + 6 * np.sqrt(2 * freedom)
-    assert abs(error_of_c(result)) < 4.5
+    assert abs(error_of_c(result)) < 4.5 and result.standard_error < 0.12
     assert np.linalg.eigvalsh(result.model.precision.to_dense())[0] > 0
 
 
@@ -176,25 +167,11 @@ def test_the_same_seed_repeats_exactly_and_nothing_is_traced_again(monkeypatch):
     assert counts[1:] == counts[:1] * 4
 
 
-@pytest.mark.slow
-def test_a_large_lattice_is_recovered_within_its_error_bars():
-    truth = StencilPrecision(4, "shared", dtype="float64")
-    truth.build((None, 64, 64))
-    truth.assign_theta([3.0, -0.7, -0.6])
-    images = LatticeGaussian(truth).sample_by_factor(200, seed=(0, 0)).numpy().astype(np.float32)
-    result = fit(truth, images, passes=1)
-    errors = np.sqrt(np.diag(np.linalg.inv(shared_information(truth)[1])) * 2 / 200)
-    assert np.abs((result.model.precision.theta.numpy() - truth.theta.numpy()) / errors).max() < 4
-    assert abs(error_of_c(result)) < 4 and result.standard_error < 0.25
-
-
 @pytest.mark.parametrize("weights", ["shared", "per_edge"])
 def test_the_last_steps_are_natural_gradient_steps_within_the_cone(weights):
     """A step times F is (1 + ν)/ν times the gradient downhill. Too long a one is halved: Σ^½ΔΣ^½ is within −1 and 2."""
     layer = random_layer(4, weights, 4, 3, dtype="float32")
-    theta, sigma = layer.theta.numpy().astype(np.float64), np.linalg.inv(layer.to_dense().numpy().astype(np.float64))
-    parts = [sigma @ layer.operator(unit).to_dense().numpy() for unit in np.eye(len(theta))]
-    information = 0.5 * np.einsum("kij,lji->kl", parts, parts)
+    theta, sigma, information = double(layer), covariance(layer), fisher_information(layer)
     stages = Stages(Step(layer, TelescopedNCE(MovingNoise(layer, 0.0), noise_ratio=3.0), "sgd"), "sgd", seed=0)
     gradient = 0.01 * np.random.default_rng(0).standard_normal(len(theta))
     whitened = whitening_matrix(layer)[1].product(gradient)

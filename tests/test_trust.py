@@ -21,6 +21,7 @@ ASKED = {"np.load": ("allow_pickle", False), "numpy.load": ("allow_pickle", Fals
 ASKED |= {name: ("filter", "data") for name in ("extract", "extractall", "unpack_archive")}
 # That of zipfile has no such argument: it stays within its folder by itself, and goes by this name.
 OF_ZIPFILE = "zipped.extract"
+WATCHED = SHELLS | STARTERS | ASKED.keys()
 # What nobody may be told.
 REFUSED = {"shell": True, "allow_pickle": True, "verify": False, "verify_ssl": False, "safe_mode": False}
 
@@ -32,12 +33,7 @@ def faults(source):
             names = [alias.name for alias in node.names]
             modules = names if isinstance(node, ast.Import) else [node.module]
             yield from (f"line {node.lineno} imports {name}" for name in modules if name.split(".")[0] in MODULES)
-            if (
-                modules == ["numpy"]
-                and "load" in names
-                or modules == ["subprocess"]
-                and isinstance(node, ast.ImportFrom)
-            ):
+            if isinstance(node, ast.ImportFrom) and WATCHED & {f"{node.module}.{name}" for name in names}:
                 yield f"line {node.lineno} imports a function by name, out of sight of this test"
         elif isinstance(node, ast.Call):
             yield from (f"line {node.lineno}: {fault}" for fault in faults_of_call(node))
@@ -69,6 +65,7 @@ def test_nothing_from_outside_is_trusted(path):
         "import numpy as np, marshal",
         "from numpy import load",
         "from subprocess import run",
+        "from os import system",
         "np.load('fit.npz')",
         "np.load('fit.npz', allow_pickle=True)",
         "np.load(file, allow_pickle=ask)",
