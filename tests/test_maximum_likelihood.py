@@ -101,7 +101,7 @@ def test_converged_is_said_only_within_the_stated_bound(per_image, words, images
     """Twice what the sampling of the images costs, P/2N, or a hundredth of a nat."""
     layer = random_layer(4, "per_edge", 5, 4)
     left = per_image * max(CLOSE_ENOUGH, layer.theta.shape[0] / images)
-    assert status(layer, images, left).startswith(words.format(left))
+    assert status(layer, images, left, "maximum likelihood").startswith(words.format(left))
 
 
 X = np.random.default_rng(0).standard_normal((40, 5, 4)).astype(np.float32)

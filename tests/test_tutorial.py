@@ -44,7 +44,7 @@ def test_the_tutorial_is_kept_without_outputs():
 def test_the_tutorial_shows_its_figures_its_progress_and_which_fit_failed(run):
     outputs = run(nbformat.read(TUTORIAL, as_version=4))  # A cell that fails raises CellExecutionError.
     assert [name for name, found in outputs.items() if has_picture(found)] == FIGURES
-    for cell, name in (("fit-fixed", "NCE, fixed noise: 150 of 150"), ("fit-telescoped", "NCE, telesc")):
+    for cell, name in (("fit-fixed", "NCE, fixed noise: 1500 of 1500"), ("fit-telescoped", "NCE, telesc")):
         (bar,) = printed(outputs[cell], "stderr")  # one, above what is printed
         assert bar.startswith(name) and "loss" in bar
         assert [output.name for output in outputs[cell]][-1] == "stdout"

@@ -120,7 +120,7 @@ def _fetch_npm(name: str, folder: Path) -> str:
 
 
 def _sample(why: str) -> RawImages:
-    with np.load(_SAMPLE_FILE) as file:
+    with np.load(_SAMPLE_FILE, allow_pickle=False) as file:
         arrays = {split: file[split] for split in SPLITS}
     train, test = (len(arrays[split]) for split in SPLITS)
     return raw_images(SAMPLE, f"{train:,} training and {test:,} test images drawn from MNIST, {why}", arrays)

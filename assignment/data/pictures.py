@@ -117,11 +117,11 @@ def _from_path(path: Path) -> object:
     with _reading(path), open(path, "rb") as file:
         start = file.read(6)
         if start == b"\x93NUMPY":
-            return np.load(path, mmap_mode="r")
+            return np.load(path, mmap_mode="r", allow_pickle=False)
         if not start.startswith(b"PK"):
             return [path]
         file.seek(0)
-        with np.load(file) as arrays:
+        with np.load(file, allow_pickle=False) as arrays:
             found = {key: arrays[key] for key in (SPLITS if set(SPLITS) <= set(arrays) else arrays)}
     if any(isinstance(value, bytes) for value in found.values()):
         raise UserError(f"{path} is a zip archive of other things than arrays; unpack it, and name its folder")

@@ -62,7 +62,7 @@ def kept(data_dir: Path, key: str, make: Callable[[Path], dict]) -> Found:
 
 def arrays_in(folder: Path) -> dict[str, np.ndarray]:
     """The arrays of a folder of `.npy` files by name, as memory maps."""
-    return {path.stem: np.load(path, mmap_mode="r") for path in folder.glob("*.npy")}
+    return {path.stem: np.load(path, mmap_mode="r", allow_pickle=False) for path in folder.glob("*.npy")}
 
 
 def write_npy(path: Path, shape: tuple[int, ...], dtype: type, chunks: Iterable[np.ndarray]) -> None:
