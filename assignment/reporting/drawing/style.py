@@ -119,7 +119,7 @@ def save(figure: Figure, stem: str | Path, title: str | None = None) -> list[Pat
     """
     pdf, png = Path(f"{stem}.pdf"), Path(f"{stem}.png")
     write_whole(pdf, lambda file: figure.savefig(file, format="pdf", metadata={"CreationDate": None}))
-    figure.set_layout_engine("none")  # Laid out is half of what drawing takes: the axes stay where they are.
+    figure.set_layout_engine(None)  # Laid out is half of what drawing takes: the axes stay where they are.
     width, height = figure.get_size_inches()
     if title:
         figure.suptitle(title, x=0.01, y=1.0, ha="left", va="bottom")
