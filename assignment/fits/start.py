@@ -15,7 +15,7 @@ from assignment.lattice.stencil import weight_pixels
 
 # A start may be so many nats per pixel less likely than the matched diagonal one before that takes its place.
 SLACK = 0.5
-# Neighbours whose squared correlation is nearer to 1 than this are equal, or opposite, but for rounding.
+# Neighbours whose squared correlation is nearer to 1 than this are equal, or opposite, to within a thousandth.
 DEPENDENT = 1e-6
 
 
@@ -74,7 +74,7 @@ def _enough(layer, count):
 
 
 def _independent(layer, moments):
-    """Refuses neighbours that are equal, or opposite, in every image: no finite weight of their edge fits them."""
+    """Refuses neighbours that are all but equal, or opposite, in every image: the weight of their edge is too large."""
     upper, lower = weight_pixels(layer.connectivity, layer.height, layer.width)
     edges = slice(layer.pixels, None)
     products = moments[upper[edges]] * moments[lower[edges]]
@@ -83,6 +83,6 @@ def _independent(layer, moments):
         pair = [tuple(map(int, divmod(end[edges][dependent[0]], layer.width))) for end in (upper, lower)]
         raise ValueError(
             f"images must vary: the pixels {pair[0]} and {pair[1]} (row, column) are equal or opposite in every image "
-            f"({dependent.size} such pairs of neighbours in all), and no finite precision fits them; "
-            "use shared weights, or other images"
+            f"to within a thousandth ({dependent.size} such pairs of neighbours in all), and no precision that float32 "
+            "can hold fits them; use shared weights, or other images"
         )
