@@ -1,6 +1,6 @@
 """Checks of arguments, for all who train: each names the argument, and says what was given.
 
-TypeError for what is of the wrong kind, ValueError for what is out of range.
+As a rule, TypeError for what is of the wrong kind and ValueError for what is out of range.
 """
 
 import math
@@ -66,14 +66,14 @@ def array(name: str, value: Any, shape: Sequence[int], dtype: Any = np.float64) 
     return _finite(name, value, dtype)
 
 
-def image_stack(value: Any, name: str = "images") -> np.ndarray:
+def image_stack(value: Any) -> np.ndarray:
     """Images as float32 [N, H, W], if they are a finite, non-empty stack; a memory map is not read into memory."""
-    value = _array(name, value, "an array [N, H, W]")
+    value = _array("images", value, "an array [N, H, W]")
     if value.ndim != 3 or not value.size:
-        raise ValueError(f"{name} must be a non-empty array [N, H, W], not one of shape {value.shape}")
+        raise ValueError(f"images must be a non-empty array [N, H, W], not one of shape {value.shape}")
     if value.dtype.kind != "f":
-        raise ValueError(f"{name} must be floating point, not {value.dtype}")
-    return _finite(name, value, np.float32)
+        raise ValueError(f"images must be floating point, not {value.dtype}")
+    return _finite("images", value, np.float32)
 
 
 def image_shape(name: str, value: Any, height: int, width: int) -> None:

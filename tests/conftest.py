@@ -74,7 +74,7 @@ def eager():
 
 @pytest.fixture
 def run_here(capsys, monkeypatch):
-    """`small_parts.run`, but in this process: a function of what is typed after `python -m assignment`."""
+    """`python -m assignment`, but in this process: a function of what is typed after `python -m assignment`."""
     import tensorflow as tf
 
     from assignment.command_line import main

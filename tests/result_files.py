@@ -14,11 +14,12 @@ def record(estimator="nce", variant="telescoped", weights="shared", connectivity
     """The facts of a fit; `more` replaces or adds some."""
     diagonal, *couplings = STENCIL[: 1 + connectivity // 2]
     learned = learned if estimator == "nce" else None
+    noise = {"nce": {"words": "Gaussian", "ratio": 1.0}, "cnce": {"words": "Gaussian", "epsilon": 0.1}}
     return {
         **dict(part=part, estimator=estimator, variant=variant, weights=weights, connectivity=connectivity),
         **dict(optimizer="adam", seed=0, steps=30, seconds=1.25, status="converged", settings={}),
         "dataset": dict(name="mnist", source="made up", images=100, test_images=50, sha256="0" * 64, fallback=False),
-        "noise": None if estimator in ("ml", "sm") else "per-pixel Gaussian",
+        "noise": noise.get(estimator),
         "log_partition": {
             "estimate": learned,
             "exact": -5.1,
@@ -73,7 +74,7 @@ def arrays(estimator="nce", variant="telescoped", weights="shared", connectivity
             "stage_samples": normal((4, *size)),
             "stage_samples_at": np.array([0, 2, 4, 7]),
         }
-    if estimator in ("cnce", "sm"):
+    if estimator == "cnce":
         found |= {"epsilon": np.geomspace(0.01, 1, 5), "epsilon_loss": normal(5), "epsilon_held_out": normal(5)}
     return found
 

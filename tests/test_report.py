@@ -17,7 +17,7 @@ from assignment.reporting.figures import draw_part
 from assignment.reporting.latex import escape, number
 from assignment.reporting.macros import FORMATS, facts, write_numbers
 from assignment.reporting.tables import errata_table, noise_table, read_beside, write_appendix
-from assignment.results import load_results, save_fit
+from assignment.results import fit_name, load_results, save_fit
 
 REPORT = Path(__file__).parents[1] / "reports" / "report.tex"
 ERRATUM = dict(where="$J$", as_written="$-1$", correct="$+1$", reference="definition", ours=2e-16, theirs=0.5)
@@ -28,8 +28,8 @@ ANSWERS = "forms_differ curl_shared_4 curl_per_edge_4 curl_shared_8 curl_by_diff
 def root(tmp_path_factory):
     """results/<data set> with every fit that the report speaks of, and a derivation beside it."""
     root = tmp_path_factory.mktemp("reports") / "results" / "mnist"
-    more = dict(confused=0.02, final_loss=0.09, epsilon=0.1, closed_form_min_eigenvalue=-2.0, suboptimality=0.004)
-    more |= dict(settings=dict(stage_spread=1.5, noise_decision=0.05, reach=0.75, passes=4))
+    more = dict(confused=0.02, final_loss=0.09, closed_form_min_eigenvalue=-2.0, suboptimality=0.004)
+    more |= dict(settings=dict(stage_spread=1.5, noise_spread=0.05, reach=0.75, passes=4))
     for row, part, asked in plan("report", Settings()):
         kind = row.name, row.variant, asked.weights, asked.connectivity
         coin = {"coin": {"seed": 7, "outcome": "heads"}} if part == "second" else {}
@@ -92,6 +92,8 @@ def test_facts_are_found_by_the_keys_of_the_files_and_a_new_one_needs_no_new_cod
         ("bench", "sparse.128.weights"): 2296,
         ("seconds", "second"): 2.5,
         ("coin", "seed"): 7,
+        # The coin's two fits stand in the estimator's own part, too.
+        ("seconds", "total"): 1.25 * (len(plan("report", Settings())) - 2),
     }
     assert {key: found[key] for key in expected} == pytest.approx(expected)
     assert found["coin", "outcome"] == "heads" and found[fit, "status"] == "converged"
@@ -105,6 +107,17 @@ def test_a_fact_is_printed_in_every_format(root, tmp_path):
     line = r"\definenumber{nce-telescoped-shared-4}{stencil.couplings.1}" + printed
     assert line in text.replace(" nats above", "")
     assert r"\definewords{coin}{outcome}{heads}" in text
+
+
+def test_a_report_of_another_seed_speaks_of_its_fits(tmp_path):
+    for seed, loss in ((0, 1.0), (3, 2.0)):
+        facts = record(variant="fixed", seed=seed, final_loss=loss)
+        save_fit(tmp_path / "nce", fit_name("nce", "fixed", "shared", 4, seed=seed), facts, arrays(variant="fixed"))
+    for seed, suffix, loss in ((0, "", "1"), (3, "-seed3", "2")):
+        text = write_numbers(tmp_path, tmp_path, seed).read_text()
+        assert f"\\newcommand{{\\seedsuffix}}{{{suffix}}}" in text
+        (line,) = re.findall(r"\\definenumber\{(.*?)\}\{final_loss\}\{\\ensuremath\{(\d)", text)
+        assert line == ("nce-fixed-shared-4", loss)
 
 
 @pytest.mark.parametrize(

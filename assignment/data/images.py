@@ -74,7 +74,7 @@ def load_images(
       transpose: exchange rows and columns, as the IDX files of EMNIST need it.
 
     Raises:
-      UserError: an argument is out of range, or no usable data is found.
+      ValueError: an argument is out of range. UserError, which is one: no usable data is found, or images are refused.
       TypeError: an argument is of a wrong type.
     """
     if split not in SPLITS:

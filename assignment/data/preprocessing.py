@@ -81,7 +81,7 @@ def preprocess(
       (train [N, H, W], test [M, H, W], mean [H, W]), float32: both splits minus the mean of the noisy training split.
 
     Raises:
-      UserError: arrays of a wrong type or shape, an empty split, noise out of range.
+      UserError: arrays of a wrong type or shape, an empty split, noise out of range. TypeError: noise is no number.
     """
     check_noise(noise_std, seed)
     splits = {"train": train, "test": test}

@@ -16,7 +16,7 @@ from assignment.seeds import seed_pair
 COMPARED, COMPARED_PIXELS = 2000, 2**24
 SNAPSHOTS = 40  # of the weights on the way of the fixed fit
 SHOWN_STAGES = 6
-_SPREADS = {"isotropic": "the identity", "matched": "the present fit's covariance"}
+_COVARIANCES = {"isotropic": "the identity", "matched": "the present fit's covariance"}
 
 
 def fixed_noise(data: ExerciseData, settings: Settings) -> dict[str, Any]:
@@ -67,7 +67,7 @@ def telescoped_findings(trained: Trained) -> Found:
         "noise": {"words": words, "ratio": noise_ratio_from(eta), "eta": eta, "stages": stages},
         "settings": {
             "stage_spread": telescoped_nce.STAGE_SPREAD,
-            "noise_decision": telescoped_nce.NOISE_SPREAD,
+            "noise_spread": telescoped_nce.NOISE_SPREAD,
             "reach": telescoped_nce.REACH,
             "passes": int(history["passes"]),
         },
@@ -94,11 +94,11 @@ def sm_findings(trained: Trained) -> Found:
 
 
 def cnce_findings(trained: Trained) -> Found:
-    """The same, and ε; in the estimator's own part, for shared weights, what other ε would have given."""
+    """The same, and ε; and for shared weights, in every part but `bonus8`, what other ε would have given."""
     facts, arrays = sm_findings(trained)
     data, layer, variant, epsilon = trained.data, trained.layer, trained.row.variant, trained.result.history["epsilon"]
-    words = f"Gaussian about each image, ε² times {_SPREADS[variant]}"
+    words = f"Gaussian about each image, ε² times {_COVARIANCES[variant]}"
     if layer.shared and trained.part != "bonus8":  # That part has many fits.
         arrays = scan_epsilon(layer, data.train, data.test, variant, seed=trained.settings.seed)
     noise = {"words": words, "epsilon": float(epsilon[-1])}
-    return facts | {"epsilon": noise["epsilon"], "noise": noise}, arrays
+    return facts | {"noise": noise}, arrays

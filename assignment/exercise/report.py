@@ -10,7 +10,7 @@ from assignment.derivation.errata import answers, errata
 from assignment.errors import UserError
 from assignment.exercise.settings import FITTING
 from assignment.reporting.figures import draw_part
-from assignment.reporting.macros import write_numbers
+from assignment.reporting.macros import seed_suffix, write_numbers
 from assignment.reporting.tables import tabulate_part, write_appendix
 from assignment.results import write_text
 
@@ -21,11 +21,11 @@ NO_LATEX = (
 )
 
 
-def write(results: str | Path, output: str | Path) -> str:
+def write(results: str | Path, output: str | Path, seed: int) -> str:
     """Draws the figures that the report shows, tabulates, writes the report's numbers, and typesets it.
 
     Args:
-      results: results/<dataset>; output: the folder of figures, tables and the report.
+      results: results/<dataset>; output: the folder of figures, tables and the report; seed: of the fits it speaks of.
 
     Returns:
       The last word for the terminal: where the PDF is, or how to get it.
@@ -34,12 +34,13 @@ def write(results: str | Path, output: str | Path) -> str:
     derivation = results.parent / "derivation.json"
     if not derivation.is_file():
         write_text(derivation, json.dumps({"errata": errata(), "answers": answers()}, indent=2, allow_nan=False))
-    shown = set(re.findall(r"\\drawn\{(.+?)\}", SOURCE.read_text(encoding="utf-8")))
+    shown = re.findall(r"\\drawn\{(.+?)\}", SOURCE.read_text(encoding="utf-8"))
+    shown += [name + seed_suffix(seed) for name in shown]
     for part in FITTING[:-1]:
         draw_part(part, results, output, only=shown)
         tabulate_part(part, results, output)
     write_appendix(results, output)
-    write_numbers(results, output)
+    write_numbers(results, output, seed)
     return typeset(output)
 
 

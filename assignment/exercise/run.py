@@ -126,7 +126,7 @@ def _with_constant(layer: StencilPrecision, result: FitResult, seed: int) -> Fit
 def _present(part: str, fits: list[Fit], results: Path, output: str) -> None:
     """Draws and tabulates a part from its saved results, and prints its table."""
     if part == "report":
-        return say(report.write(results, output), sys.stdout)
+        return say(report.write(results, output, fits[0].record["seed"]), sys.stdout)
     drawn, tables = draw_part(part, results, output), tabulate_part(part, results, output)
     say(terminal_table(part_fits(part, results) if part in COMPARING else fits), sys.stdout)
     say(f"{len(drawn)} figures in {Path(output) / 'figures'}; tables: {', '.join(map(str, tables))}", sys.stdout)

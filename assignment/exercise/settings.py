@@ -66,11 +66,12 @@ class Settings:
 
     # fmt: off
     dataset: str = _option("mnist", _DATA, "mnist, fashion_mnist, mnist_sample, … (tensorflow-datasets)")
-    data_dir: str | None = _option(None, _DATA, "where prepared data sets are kept (./data)", type=_path)
+    data_dir: str | None = _option(
+        None, _DATA, "where prepared data sets are kept ($ASSIGNMENT_DATA_DIR, or ./data)", type=_path)
     idx_dir: str | None = _option(None, _DATA, "folder of IDX files to use instead of a download", type=_path)
     transpose: bool = _option(False, _DATA, "swap rows and columns, as EMNIST's IDX files need it", action="store_true")
     images: str | None = _option(
-        None, _DATA, "your own images: .npy or .npz of 8-bit images, or a folder of pictures", type=_path)
+        None, _DATA, "your own images: .npy or .npz of 8-bit images, a picture, or a folder of pictures", type=_path)
     patch: tuple[int, int] | None = _option(
         None, _DATA, "cut patches of this size from the pictures", type=_size, metavar="HxW")
     patches: int | None = _option(None, _DATA, "how many patches to cut (60000)", type=_count)

@@ -1,6 +1,7 @@
 """What conditional NCE and score matching share: the present fit renews the objective, and the steps are averaged."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,9 @@ from assignment.training.step import Step
 
 WHITEN_AFTER = 2.0  # New coordinates, whitened by the present fit, after so many nats of spread.
 MOST_STEPS = 5000  # until the fit must have arrived
-PRESSED = 30
-ROUNDS = 3
+# So many steps in a row that had to be halved: the fit has come to the border of the cone; it will stay there.
+AT_BORDER, PRESSED = 10, 30
+ROUNDS = 3  # of averaged steps, while the fit is not converged
 FEWEST_BATCHES = 8  # in a pass
 SGD_SHARE = 0.2  # SGD's step as a share of Newton's.
 
@@ -24,8 +26,8 @@ class Averaging(Callback):
     """Steps of full length until the fit arrives, then shrinking ones, of which the last two thirds are averaged.
 
     The average of the iterates is that of Polyak & Juditsky (1992). The fit arrives where fresh images speak against
-    the move before them for the first time, or at the border of the cone. A fit that stays there ends: after PRESSED
-    steps in a row that had to be halved.
+    the move before them for the first time, at the border of the cone, or after MOST_STEPS. A fit that stays at the
+    border ends.
 
     Args:
       renew: renew(k, x) lets the objective follow the fit, before step k on images x [B, H, W], and returns the
@@ -39,14 +41,14 @@ class Averaging(Callback):
         self.halvings = self.pressed = 0
 
     def before(self, k: int, x: np.ndarray) -> None:
-        arrives = self.arrived is None and (self.step.slope > 0 or self.pressed > 10 or k == MOST_STEPS)
+        arrives = self.arrived is None and (self.step.slope > 0 or self.pressed > AT_BORDER or k == MOST_STEPS)
         moved = self.step.spread() > WHITEN_AFTER
         if arrives:
             self.arrived = k
         if moved:
             self.step.centre()
         if moved or arrives:
-            self.step.forget()  # Adam would go on dividing by the gradients of the way, and hardly move.
+            self.step.forget()  # Adam would go on dividing by the large gradients from before, and hardly move.
         self.curvature = self.renew(k, x)
 
     def lengths(self, k: int) -> tuple[float, float]:
@@ -66,10 +68,9 @@ class Averaging(Callback):
         """Leaves the layer at the average; at the last step where the fit has ended on the border."""
         if self.pressed == PRESSED:
             return
-        try:
+        # The cone is convex, but on its border rounding to float32 can leave it; the last step then stands.
+        with suppress(ValueError):
             self.step.layer.assign_theta(self.total / self.averaged)
-        except ValueError:  # The cone is convex, but on its border rounding to float32 can leave it.
-            pass  # The last step stands.
 
 
 def fit_by_averaging(

@@ -67,7 +67,7 @@ def bridge(
       lower, upper: θ of the two Gaussians, [P].
       seed: a pair of integers.
       count: draws from either Gaussian; None for STAGE_DRAWS for each nat of spread, fewer of large images, but no
-        fewer than PILOT.
+        fewer than measure a spread.
 
     Raises:
       ArithmeticError: the two are too far apart. ValueError: one of them is not positive definite.

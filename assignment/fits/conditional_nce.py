@@ -63,7 +63,8 @@ def fit_conditional_nce(
       `loss_at_fit` and `loss_at_optimum`; not where the images leave that optimum undetermined.
 
     Raises:
-      ValueError: bad arguments. ArithmeticError: the loss or its gradient was not finite.
+      ValueError, TypeError: bad arguments. ArithmeticError: the loss or its gradient was not finite. UserError: another
+        worker was lost.
     """
     with restored_on_error(layer):
         images, moments = begin(layer, images, seed)

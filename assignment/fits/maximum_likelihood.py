@@ -46,7 +46,7 @@ def fit_maximum_likelihood(
       A FitResult; `history` has `loss`, minus the mean log-likelihood at the start and after each step.
 
     Raises:
-      ValueError: bad arguments, such as pixels that no precision fits. RuntimeError: there is no maximum.
+      ValueError, TypeError: bad arguments, such as pixels that no precision fits. RuntimeError: there is no maximum.
     """
     with restored_on_error(layer):
         _, moments = begin(layer, images, seed)
@@ -98,7 +98,6 @@ def likelihood_result(
     image_count: int,
     history: dict[str, np.ndarray],
     log_partition: float | None = None,
-    standard_error: float | None = None,
 ) -> FitResult:
     """The result of a fit whose optimum is that of maximum likelihood, from the images' average moments [P]."""
     try:
@@ -106,7 +105,7 @@ def likelihood_result(
         words = status(layer, image_count, left, "maximum likelihood")
     except RuntimeError:
         left, words = None, "not known to be the optimum: the likelihood of these images has no maximum that was found"
-    return FitResult(LatticeGaussian(layer), log_partition, standard_error, words, left, history)
+    return FitResult(LatticeGaussian(layer), log_partition, None, words, left, history)
 
 
 def suboptimality(layer: StencilPrecision, moments: np.ndarray) -> float:

@@ -26,8 +26,9 @@ SHORT_OF_BORDER = f"{NOT_CONVERGED}: short of the border, and the unconstrained 
 UNDETERMINED = "not known to be the optimum: these images leave the unconstrained one undetermined"
 EVIDENCE = 2048  # images on which the losses at the fit and at the unconstrained optimum are compared
 MOST_PRODUCTS = 5000  # of the conjugate gradients that solve for the closed form
-WAY = 5.0  # The length of the way from the start to the optimum, in coordinates that K whitens.
-TINY = 1e-9
+# The coordinates that K whitens are scaled so that the way from the start to the optimum has this length.
+WAY = 5.0
+TINY = 1e-9  # instead of a way of no length
 
 
 class PlainOptimum:

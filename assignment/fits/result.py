@@ -17,7 +17,7 @@ class FitResult:
     """A fitted model.
 
     Attributes:
-      model: the fitted `LatticeGaussian`, of mean zero as the images are.
+      model: the fitted `LatticeGaussian`, of mean zero as the images are, unless `fit` was given another mean.
       log_partition: c, the learned log Z; None where the estimator learns none.
       standard_error: of c, in nats; None where it is not known.
       status: "converged", or what happened instead, in words.

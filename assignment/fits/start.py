@@ -35,7 +35,7 @@ def restored_on_error(model: Any) -> Iterator[None]:
 def begin(
     layer: StencilPrecision, images: Any, seed: int, mean: np.ndarray | float = 0.0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Checks what a fit is given. A start that is less likely than the matched diagonal one is replaced by it.
+    """Checks what a fit is given. A start far less likely than the matched diagonal one is replaced by it.
 
     Args:
       layer: a built `StencilPrecision` at its start; images: [N, H, W], or what `load_images` returned.

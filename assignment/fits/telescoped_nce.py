@@ -40,8 +40,8 @@ from assignment.training.step import Step
 # TOLERANCE, SHARE: the last step's gradient is averaged over so many noise images M that their error, P/2M nats, is
 # below TOLERANCE, or below this share of what the sampling of the images costs, P/2N. What is left of the way to the
 # fit adds to that: a fit that is then above both TOLERANCE and P/2N makes one more such step, or a few.
-# FEWEST_PASSES: of that average; on test images of another kind an error of Λ costs in proportion to itself, not to its
-# square.
+# FEWEST_PASSES: of that average, in noise images over N; on test images of another kind an error of Λ costs in
+# proportion to itself, not to its square.
 # SHARES: what part of `passes` the gradient of the first, second, … natural step sees, but enough images for a spread
 # by noise of ½ nat, or FEWEST_SEEN; the last serves all further ones. A step that is not small does not count.
 # MOST_NATURAL: steps in all.

@@ -35,7 +35,8 @@ def _number(path, pattern=r"^(\d+)", otherwise=math.inf):
 def require(needed: float, what: str, remedy: str = "use smaller images", size: tuple = (), power: int = 3) -> None:
     """Raises ValueError unless `needed` bytes are free for `what`.
 
-    The error names the images that would fit, where a (height, width) is given; `needed` is as this power of them.
+    The error names the images that would fit, where a (height, width) is given; `needed` grows as this
+    power of their sides.
     """
     free = available()
     if needed > free:

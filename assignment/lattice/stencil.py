@@ -1,7 +1,8 @@
 """The neighbourhood as data: which pixels share an edge, and how the stencil's weights are numbered.
 
 A coupling direction is an offset (down, right). The rest of the package is written once for a tuple of offsets: the
-8-connected lattice differs from the 4-connected one by the entries of `OFFSETS` alone.
+8-connected lattice differs from the 4-connected one by the entries of `OFFSETS` alone, and by the sine transform, which
+serves the latter only.
 """
 
 from __future__ import annotations

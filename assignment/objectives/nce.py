@@ -48,8 +48,8 @@ class NCE:
     """NCE against a fixed noise, with Λ's weights and c = log Z trained together.
 
     Args:
-      noise: p_n on [H, W]: a `DiagonalNoise`, a TFP distribution, or any object with `sample(n, seed)`, `log_prob` and
-        `event_shape`.
+      noise: p_n on [H, W]: a `DiagonalNoise`, a TFP distribution, or any object with `sample(n, seed=…)`, `log_prob`,
+        `event_shape` and `dtype`.
       noise_ratio: ν > 0, the expected number of noise images for each image.
       log_partition: where the learned c starts; None for log Z of a zero-mean Gaussian noise, −log p_n(0).
     """

@@ -1,4 +1,4 @@
-"""The exercise's fixed noise, a Gaussian with a diagonal Σ_n, and the normal numbers that all noise is made of."""
+"""The exercise's fixed noise, a Gaussian with a diagonal Σ_n, and the normal numbers that NCE's noise is made of."""
 
 import math
 from collections.abc import Sequence

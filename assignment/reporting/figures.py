@@ -3,6 +3,8 @@
 from collections.abc import Collection
 from pathlib import Path
 
+import numpy as np
+
 from assignment.reporting.drawing import comparison, curves, images
 from assignment.reporting.drawing.style import save
 from assignment.reporting.labels import by_family, estimator_label, family, family_label
@@ -15,7 +17,7 @@ _OF_ONE_FIT = {
     "weights": (images.weights, "diagonal couplings"),
     "covariance": (images.covariance, "covariance_pixel covariance_fitted covariance_empirical"),
     "training": (curves.training, "loss learned_log_partition? exact_steps? exact_log_partition?"),
-    "log-ratios": (curves.log_ratios, "data_log_ratio noise_log_ratio"),
+    "log-ratios": (curves.log_ratios, "data_log_ratio noise_log_ratio decision"),
     "stages": (
         curves.stages,
         "stage_learned stage_standard_error stage_exact stage_spread stage_overlap stage_held_out ceiling",
@@ -52,7 +54,10 @@ def draw_part(
 def _of_each(fits):
     """The figures of single fits: name without the part, title of the picture, what draws it, and what that takes."""
     for fit in fits:
-        arrays = fit.arrays | {"ceiling": fit.record["held_out"]["maximum_likelihood"]}
+        record = fit.record
+        arrays = fit.arrays | {"ceiling": record["held_out"]["maximum_likelihood"]}
+        if "ratio" in (record["noise"] or {}):
+            arrays["decision"] = np.log(record["noise"]["ratio"])
         title = f"{estimator_label(fit)} · {family_label(family(fit))}"
         for what, (draw, keys) in _OF_ONE_FIT.items():
             if all(key in arrays for key in keys.split() if not key.endswith("?")):

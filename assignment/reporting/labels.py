@@ -53,7 +53,7 @@ def ending(fit: Fit) -> str | None:
 def short_ending(fit: Fit) -> str | None:
     """`ending` in a few words: without what stands in brackets or after a comma, nor a long second half."""
     words = re.split(r" \(|[,;] ", ending(fit) or "")[0]
-    return (words if len(words) <= 50 else re.split(r": | of (?:the )?positive", words)[0]) or None
+    return (words if len(words) <= 50 else re.split(r": | of positive", words)[0]) or None
 
 
 def by_family(fits: Iterable[Fit]) -> dict[tuple[str, int], list[Fit]]:

@@ -20,17 +20,19 @@ from assignment.results import Fit, entries, load_results, write_text
 
 FORMATS = {f.__name__: f for f in (nats, gap, size, below, small, count, percent)}
 _SUMMARIES = ("min", "max", "median", "size")
-_SUMMARISED = ("data_log_ratio", "noise_log_ratio", "loss", "stage_spread", "stage_overlap", "stage_standard_error")
+_SUMMARISED = ("data_log_ratio", "noise_log_ratio", "stage_spread", "stage_overlap")
 _OF_ALL = ("dataset", "versions", "request")
 _SEPARATED = 0.01  # nats: where NCE's loss is below, the classifier is never in doubt
 _MOST_PIXELS = 2500  # of which all eigenvalues are computed
 
 
-def write_numbers(results_directory: str | Path, reports_directory: str | Path) -> Path:
-    """Writes numbers.tex into `reports_directory`, from results/<data set> and the derivation's file beside it."""
-    path, fits = Path(reports_directory) / "numbers.tex", load_results(results_directory)
+def write_numbers(results_directory: str | Path, reports_directory: str | Path, seed: int = 0) -> Path:
+    """Writes numbers.tex into `reports_directory`, from the fits of one seed in results/<data set>."""
+    path = Path(reports_directory) / "numbers.tex"
+    fits = [fit for fit in load_results(results_directory) if fit.record["seed"] == seed]
     derivation, bench = (read_beside(results_directory, name) for name in ("derivation", "bench"))
     lines = ["% Generated from the results; do not edit.", *_switches(fits, bench)]
+    lines.append(f"\\newcommand{{\\seedsuffix}}{{{seed_suffix(seed)}}}")
     for (group, key), value in facts(fits, derivation, bench).items():
         if isinstance(value, str):
             lines.append(f"\\definewords{{{group}}}{{{key}}}{{{escape(value)}}}")
@@ -41,10 +43,20 @@ def write_numbers(results_directory: str | Path, reports_directory: str | Path) 
     return path
 
 
+def seed_suffix(seed: int) -> str:
+    """What the seed adds to the names of fits and of their figures."""
+    return f"-seed{seed}" if seed else ""
+
+
+def _name(fit):
+    """The name in report.tex, which knows no seeds."""
+    return fit.name.replace(seed_suffix(fit.record["seed"]), "")
+
+
 def _switches(fits, bench):
     """Whether there are digits, or the sample served; the fixed noise failed, for its classes separate; the bench."""
     dataset = fits[0].record["dataset"] if fits else {"name": ""}
-    fixed = [fit for fit in fits if fit.name == "nce-fixed-shared-4"]
+    fixed = [fit for fit in fits if _name(fit) == "nce-fixed-shared-4"]
     switches = {
         "mnist": dataset["name"] in ("mnist", "mnist_sample"),
         "fallback": bool(dataset.get("fallback")),
@@ -66,11 +78,13 @@ def facts(
     """
     fits, seconds = list(fits), Counter()
     for fit in fits:
-        seconds.update({fit.record["part"]: fit.record["seconds"], "total": fit.record["seconds"]})
-    groups = {fit.name: _of_fit(fit) for fit in fits}
+        seconds[fit.record["part"]] += fit.record["seconds"]
+    different = {_name(fit): fit for fit in fits}  # The coin's fits stand in two parts.
+    seconds["total"] = sum(fit.record["seconds"] for fit in different.values())
+    groups = {name: _of_fit(fit) for name, fit in different.items()}
     groups |= {"data": _of_data(fits[0]) if fits else {}, "seconds": seconds}
-    for gain in gains({fit.name: fit for fit in fits}.values()):
-        groups[f"gain-{gain.eight.name}"] = {"mean": gain.mean, "standard_error": gain.standard_error}
+    for gain in gains(different.values()):
+        groups[f"gain-{_name(gain.eight)}"] = {"mean": gain.mean, "standard_error": gain.standard_error}
     groups["coin"] = next((fit.record["coin"] for fit in fits if "coin" in fit.record), {})
     groups |= {"derivation": (derivation or {}).get("answers"), "bench": (bench or {}).get("newton")}
     return {

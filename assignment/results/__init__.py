@@ -24,7 +24,7 @@ Facts (JSON). No number is NaN or infinite: null stands where there is none.
     held_out        {log_likelihood, maximum_likelihood, gap: how far below}, per test image, with the exact log Z
     min_eigenvalue  of the fitted Λ
     stencil         {diagonal, couplings [K]} for shared weights, else null *
-    settings        the telescoped fit's {stage_spread, noise_decision, reach, passes} *
+    settings        the telescoped fit's {stage_spread, noise_spread, reach, passes} *
     request         the options that decide the fit: a fit is made again where they have changed *
     confused *, final_loss *, epsilon *, closed_form_min_eigenvalue *, coin * {seed, outcome}
     versions        of Python and of the packages
@@ -45,7 +45,7 @@ Arrays (NPZ); H × W pixels, numbered row by row, K coupling directions, S image
     stage_learned *, stage_exact *, stage_standard_error *, stage_held_out * [T + 1]
     stage_spread *, stage_overlap * [T]
     stage_samples *, stage_samples_at *   a sample at some of the stages
-    epsilon *, epsilon_loss *, epsilon_held_out *   the scan over ε; NaN where a fit failed
+    epsilon *, epsilon_loss *, epsilon_held_out *   the scan over ε
 
 * only where the estimator has it.
 """

@@ -13,7 +13,7 @@ from assignment.seeds import seed_pair
 from assignment.training.replicas import check_shares, lost_workers
 from assignment.training.step import Step
 
-REACH = 0.75  # the longest step; nats of spread: the standard deviation of the log-ratio that it makes
+REACH = 0.75  # the longest step, in nats: the standard deviation of the log-ratio between after and before
 Progress = Callable[[int, int | None, str], None]
 
 
@@ -100,8 +100,8 @@ def learning_rate(optimizer: Any, weights: int, curvature: float = 2.5) -> float
     """A rate that suits whitened coordinates; an optimizer that is an instance has its own.
 
     RMSProp and Adam make steps of about the same length in every coordinate: REACH/√P. The rate of SGD is the inverse
-    of the curvature, about the largest eigenvalue of the loss's Hessian, and stable up to twice that. The Hessian of
-    NCE is ν/(1 + ν) times W F Wᵀ where the noise is the fit, so that its eigenvalues are at most about 5.
+    of the curvature, about the largest eigenvalue of the loss's Hessian; one up to twice as large is stable. The
+    Hessian of NCE is ν/(1 + ν) times W F Wᵀ where the noise is the fit, so that its eigenvalues are at most about 5.
     """
     return 1 / curvature if optimizer == "sgd" else REACH / math.sqrt(weights)
 

@@ -29,8 +29,9 @@ class Step:
 
     The optimizer moves the whitened coordinates φ of θ, see `Whitening`, and φ_c of c = c₀ + m·(θ − θ₀) + φ_c for an
     objective that learns c, where m = E[s] under the Gaussian that whitens: along a change of θ, c changes as log Z
-    does. After each step Λ is positive definite: a step that leaves the cone, the set of θ with a positive definite
-    Λ(θ), is halved until it does not.
+    does. After each step Λ is positive definite: of a step that leaves the cone, the set of θ with a positive definite
+    Λ(θ), a half, a quarter and an eighth are tried, then shorter and shorter steps along the gradient; at last it is
+    given up.
 
     Args:
       model: a `LatticeGaussian` of a layer, or the `StencilPrecision` itself; it is trained in place.

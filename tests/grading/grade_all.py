@@ -115,7 +115,7 @@ def grade(name, source, details, scratch, for_pytest):
         lines = [line for line in printed.splitlines(keepends=True) if not line.startswith("NOTE for the teacher")]
         rubric.write_text("".join(lines), encoding="utf-8")
         return row | row_of(results)
-    except Exception as error:  # noqa: BLE001 - one submission's trouble is one line, and the class goes on
+    except Exception as error:  # one submission's trouble is one line, and the class goes on
         return row | {"notes": for_a_cell(shown(str(error))[:300])}
 
 

@@ -38,8 +38,8 @@ def training(loss: np.ndarray, *constant: np.ndarray) -> Figure:
 
 
 @style()
-def log_ratios(data: np.ndarray, noise: np.ndarray) -> Figure:
-    """Histograms of the log-ratio G on data images and on noise images."""
+def log_ratios(data: np.ndarray, noise: np.ndarray, decision: float = 0.0) -> Figure:
+    """Histograms of the log-ratio G on data images and on noise images, which `decision`, log ν, divides."""
     figure = new_figure(2.2)
     axes = figure.subplots()
     bins = np.linspace(*np.quantile(np.concatenate([data, noise]), [0.001, 0.999]), 61)
@@ -49,9 +49,9 @@ def log_ratios(data: np.ndarray, noise: np.ndarray) -> Figure:
         (noise, "noise", {"facecolor": "none", "edgecolor": VERMILION, "hatch": "////"}),
     ):
         axes.hist(values, bins, weights=np.full(len(values), 1 / len(values)), label=words, **looks, **look)
-    axes.axvline(0, color="black", linewidth=0.6, linestyle=":")
-    wrong = (np.sum(data < 0) + np.sum(noise >= 0)) / (len(data) + len(noise))
-    title = f"{100 * wrong:.2g} % on the wrong side of 0"
+    axes.axvline(decision, color="black", linewidth=0.6, linestyle=":")
+    wrong = (np.sum(data < decision) + np.sum(noise >= decision)) / (len(data) + len(noise))
+    title = f"{100 * wrong:.2g} % on the wrong side of {decision:.3g}"
     if data.min() > noise.max():
         title = f"separable, but {title}" if wrong else "perfectly separated"
     axes.set(xlabel="log-ratio $G$ (nats)", ylabel="share of images", title=title)

@@ -20,7 +20,7 @@ class Problem:
       images: [N, H, W], mean subtracted.
       connectivity: 4 or 8.
       shortfall: positive definite Λ [D, D] ↦ nats per image that it is short of the best.
-      none: that of pixels that are fitted one by one.
+      none: that of independent pixels of one common variance.
       likeliest: Λ of exact maximum likelihood on these images.
     """
 

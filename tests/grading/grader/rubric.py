@@ -28,7 +28,7 @@ VISIBILITIES = ("visible", "hidden", "after_due_date", "after_published")  # Gra
 _PRINTED = 6000  # characters
 
 
-class Lost(Exception):  # noqa: N818 - points are lost, no error is raised
+class Lost(Exception):  # points are lost, no error is raised
     """Points are lost: one sentence that a student can act on, and the share of them that is earned all the same."""
 
     def __init__(self, sentence, share=0.0):
@@ -65,7 +65,7 @@ class Item:
             self.share, self.sentence = 1.0, " ".join(submission.remarks)
         except Lost as lost:
             self.share, self.sentence = lost.share, str(lost)
-        except Exception as error:  # noqa: BLE001 - the other items are graded all the same
+        except Exception as error:  # the other items are graded all the same
             self.sentence = f"The grader itself failed here; tell its maintainer: {error!r:.300}"
         self.graded = True
 

@@ -42,7 +42,7 @@ _ENOSYS = 38
 
 
 class Failure(Exception):
-    """Why a call brought no value: one sentence for the student, which starts after "your <function> "."""
+    """Why a call brought no value: one sentence for the student, which starts after "<function> "."""
 
 
 @functools.cache

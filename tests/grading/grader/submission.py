@@ -97,7 +97,7 @@ def once(function):
         if key not in submission.kept:
             try:
                 submission.kept[key] = function(submission, *arguments), None
-            except Exception as error:  # noqa: BLE001 - told to every item that asks
+            except Exception as error:  # told to every item that asks
                 submission.kept[key] = None, error
         value, error = submission.kept[key]
         if error is not None:

@@ -11,7 +11,7 @@ from grading.grader.submission import once
 # No sampled fit is as near: (nats of log Z for one fit, for two fits, nats of divergence from maximum likelihood).
 TOO_EXACT = 2e-5, 2e-3, 1e-9
 EVIDENT = 0.003  # nats of divergence from maximum likelihood: no fit of other images is as near
-NEAR = 0.02  # of the gap of pixels that are fitted one by one
+NEAR = 0.02  # of the gap of independent pixels of one common variance
 LATTICE, FROM_P_N = ("precision_matrix", "quadratic_form"), "noise_log_density"
 BUILT_ON, MOST = (*LATTICE, FROM_P_N), 0.75
 INDEFINITE = "The fitted Λ is not positive definite, so it defines no density to judge."
