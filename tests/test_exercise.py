@@ -43,7 +43,7 @@ def test_every_estimator_names_functions_that_there_are():
     assert len({row.kind for row in ESTIMATORS}) == len(ESTIMATORS)
     for row in ESTIMATORS:
         assert callable(getattr(assignment, row.fit)) and row.name in FITTING
-        for name in filter(None, [row.chosen, row.found]):
+        for name in filter(None, [row.arguments, row.findings]):
             assert callable(getattr(findings, name))
 
 

@@ -190,7 +190,7 @@ def test_a_long_natural_step_is_cut_to_what_can_be_bridged():
     theta = double(layer)
     stages = Stages(Step(layer, TelescopedNCE(MovingNoise(layer, 0.0)), "sgd"), "sgd", seed=0)
     # F⁻¹ of it makes Λ longer by 0.7, for Fθ is half the expected moments.
-    gradient = stages.step.whitening.rows.product(-0.5 * 0.35 * expected_moments(layer))
+    gradient = stages.step.whitening.current.product(-0.5 * 0.35 * expected_moments(layer))
     for seen, small in ((10**6, False), (20, True)):
         layer.assign_theta(theta)
         stages.step.centre()

@@ -140,7 +140,7 @@ def _copy(name: str, builder, folder: Path) -> str:
         if split not in builder.info.splits:
             raise UserError(f"data set {name!r} has no {split} split, only {', '.join(builder.info.splits)}")
         shape = (builder.info.splits[split].num_examples, *builder.info.features[key].shape[:2])
-        with _asking(partial(_damaged, prepared)):
+        with _quiet(partial(_damaged, prepared)):
             write_npy(folder / f"{split}.npy", shape, np.uint8, _read(builder, key, split))
     if name in _KNOWN and raw_images(name, "", arrays_in(folder)).digest != _KNOWN[name]:
         raise UserError(f"the images in {prepared} are not those of {name}; delete that folder and run again")
@@ -158,7 +158,7 @@ def _download(name: str, folder: Path) -> str:
     say(f"downloading and preparing {name} (once) …")
     builder = _builder(name, folder.parent / "download")
     tfds.display_progress_bar(sys.stderr.isatty())
-    with _asking(Unavailable):
+    with _quiet(Unavailable):
         builder.download_and_prepare(download_config=tfds.download.DownloadConfig(try_download_gcs=False))
     return f"{_copy(name, builder, folder)}, downloaded from {addresses[0]}"
 
@@ -181,7 +181,7 @@ def _builder(name: str, place: Path):
     import tensorflow_datasets as tfds
 
     base, _, config = name.partition("/")
-    with _asking(partial(_damaged, place / name)):
+    with _quiet(partial(_damaged, place / name)):
         return tfds.builder_cls(base)(data_dir=place, config=config or None)
 
 
@@ -216,7 +216,7 @@ def _image_key(builder) -> str:
 
 
 @contextmanager
-def _asking(failure: Callable[[str], Exception]) -> Iterator[None]:
+def _quiet(failure: Callable[[str], Exception]) -> Iterator[None]:
     """Silence, and `failure(reason)` for whatever TensorFlow, tensorflow-datasets or a data set's own code raises."""
     logger = logging.getLogger("absl")
     level = logger.level

@@ -97,6 +97,7 @@ def _read(path: Path) -> np.ndarray:
     found, needed = len(content) - start, math.prod(shape) * np.dtype(_TYPES[code]).itemsize
     if found < needed:
         raise UserError(f"{path} is truncated: only {found:,} bytes for shape {shape}; get the file again")
+    # Takes no memory, whatever the header says.
     check_images(np.broadcast_to(np.zeros([], _TYPES[code]), shape[:4]), path)
     if found > needed:
         raise UserError(f"{path} is longer than its header says: {found:,} bytes for shape {shape}")

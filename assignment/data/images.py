@@ -15,7 +15,7 @@ from assignment.data.store import data_folder, kept, write_npy
 from assignment.errors import UserError, did_you_mean
 from assignment.progress import say
 
-_LAYOUT = 3
+_LAYOUT = 3  # One more whenever what is written changes: older folders are then not taken for it.
 
 
 @dataclass(frozen=True, eq=False)

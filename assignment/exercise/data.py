@@ -63,7 +63,7 @@ class ExerciseData:
     def middle_covariance(self) -> np.ndarray:
         """Covariance of the middle pixel with every pixel, of the training images, [H, W]."""
         row, column = (n // 2 for n in self.size)
-        products = (np.einsum("n,nhw->hw", x[:, row, column], x) for x in map(double, chunks(self.train.images)))
+        products = (np.einsum("n,nhw->hw", x[:, row, column], x) for x in map(as_float64, chunks(self.train.images)))
         return sum(products) / len(self.train.images)
 
 
@@ -80,14 +80,14 @@ class Trained:
     seconds: float
 
 
-def double(values: np.ndarray) -> np.ndarray:
+def as_float64(values: np.ndarray) -> np.ndarray:
     """The values in float64, as exact quantities are computed."""
     return np.asarray(values, np.float64)
 
 
 def gaussian(layer: StencilPrecision, theta: np.ndarray, mean: np.ndarray | None = None) -> LatticeGaussian:
     """The Gaussian of other weights θ on the layer's lattice, in float64."""
-    return LatticeGaussian(layer.operator(double(theta)), mean=None if mean is None else double(mean))
+    return LatticeGaussian(layer.operator(as_float64(theta)), mean=None if mean is None else as_float64(mean))
 
 
 def log_partition(layer: StencilPrecision, theta: np.ndarray) -> float:

@@ -21,8 +21,8 @@ class Estimator:
     options: Mapping[str, str] = field(default_factory=dict)  # what that function is always given
     # Functions in `assignment.exercise.findings`: (data, settings) → further arguments of the fit, from what the user
     # chose; and (an `assignment.exercise.data.Trained`) → (facts, arrays) to save beside what is saved of every fit.
-    chosen: str | None = None
-    found: str | None = None
+    arguments: str | None = None
+    findings: str | None = None
     minibatches: bool = True  # whether an optimizer trains it on minibatches, which replicas may share
 
     @property
@@ -41,17 +41,17 @@ ESTIMATING = {
 # fmt: off
 ESTIMATORS = (
     Estimator("nce", "fixed", "NCE fixed", "NCE fixed",
-              "fixed_nce", "fit_nce", chosen="fixed_noise", found="fixed_findings"),
+              "fixed_nce", "fit_nce", arguments="fixed_noise", findings="fixed_findings"),
     Estimator("nce", "telescoped", "NCE telescoped", "NCE telescoped",
-              "telescoped_nce", "fit_telescoped_nce", chosen="noise_ratio", found="telescoped_findings"),
+              "telescoped_nce", "fit_telescoped_nce", arguments="noise_ratio", findings="telescoped_findings"),
     Estimator("cnce", "isotropic", "cNCE isotropic", "cNCE isotropic",
-              "conditional_nce", "fit_conditional_nce", {"variant": "isotropic"}, found="cnce_findings"),
+              "conditional_nce", "fit_conditional_nce", {"variant": "isotropic"}, findings="cnce_findings"),
     Estimator("cnce", "matched", "cNCE matched", "cNCE matched",
-              "conditional_nce", "fit_conditional_nce", {"variant": "matched"}, found="cnce_findings"),
+              "conditional_nce", "fit_conditional_nce", {"variant": "matched"}, findings="cnce_findings"),
     Estimator("sm", "plain", "score matching plain", "SM plain",
-              "score_matching", "fit_score_matching", {"variant": "plain"}, found="sm_findings"),
+              "score_matching", "fit_score_matching", {"variant": "plain"}, findings="sm_findings"),
     Estimator("sm", "preconditioned", "score matching preconditioned", "SM preconditioned",
-              "score_matching", "fit_score_matching", {"variant": "preconditioned"}, found="sm_findings"),
+              "score_matching", "fit_score_matching", {"variant": "preconditioned"}, findings="sm_findings"),
     Estimator("ml", None, "maximum likelihood", "ML, exact",
               "maximum_likelihood", "fit_maximum_likelihood", minibatches=False),
 )

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from assignment.exercise.data import ExerciseData, Found, Trained, double, gaussian, log_partition
+from assignment.exercise.data import ExerciseData, Found, Trained, as_float64, gaussian, log_partition
 from assignment.exercise.settings import Settings
 from assignment.fits import telescoped_nce
 from assignment.fits.conditional_nce import scan_epsilon
@@ -58,7 +58,7 @@ def fixed_findings(trained: Trained) -> Found:
 def telescoped_findings(trained: Trained) -> Found:
     """Of telescoped NCE: its stages, with the exact log Z and the held-out likelihood of each."""
     data, layer, history, eta = trained.data, trained.layer, trained.result.history, trained.settings.eta
-    thetas, stages = double(history["stage_theta"]), len(history["stage_theta"]) - 1
+    thetas, stages = as_float64(history["stage_theta"]), len(history["stage_theta"]) - 1
     exact = [log_partition(layer, theta) for theta in thetas]
     shown = sorted({round(stage) for stage in np.linspace(0, stages, SHOWN_STAGES)})
     same = seed_pair(trained.settings.seed, "samples", 1)  # the same ε through the Gaussian of each

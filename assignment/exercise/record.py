@@ -9,9 +9,10 @@ import numpy as np
 import tensorflow as tf
 
 from assignment.data.minibatches import chunks
-from assignment.exercise.data import ExerciseData, Trained, double, gaussian, log_partition
+from assignment.exercise.data import ExerciseData, Trained, as_float64, gaussian, log_partition
 from assignment.exercise.estimators import Estimator
 from assignment.exercise.settings import Settings, noise_changes
+from assignment.fits.result import CONVERGED
 from assignment.lattice.gaussian import LatticeGaussian
 from assignment.lattice.stencil import weight_pixels
 from assignment.results import Fit, fit_name, save_fit
@@ -35,7 +36,7 @@ def _status(record):
     status, below, off = record["status"], record["held_out"]["gap"], record["log_partition"]["gap"]
     if "confused" not in record:
         failed = f"failed: the fit is {below:.1f} nats below the ceiling"
-        return status.replace("converged", failed, 1) if status.startswith("converged") and below > NEAR else status
+        return status.replace(CONVERGED, failed, 1) if status.startswith(CONVERGED) and below > NEAR else status
     if abs(off) < NEAR and below < NEAR:
         return status
     return (
@@ -93,7 +94,7 @@ def _facts(trained):
             "gap": None if estimate is None else estimate - exact,
         },
         "held_out": {"log_likelihood": held_out, "maximum_likelihood": ceiling, "gap": ceiling - held_out},
-        "min_eigenvalue": float(layer.operator(double(layer.theta)).min_eigenvalue()),
+        "min_eigenvalue": float(layer.operator(as_float64(layer.theta)).min_eigenvalue()),
         "status": result.status,
         "suboptimality": result.suboptimality,
         "request": request(settings),
@@ -104,7 +105,7 @@ def _facts(trained):
 def _arrays(trained):
     """Λ, samples beside data, one pixel's covariance, how likely the test images are, and the training."""
     data, layer, result = trained.data, trained.layer, trained.result
-    mean, (height, width), theta = data.train.mean, data.size, double(layer.theta)
+    mean, (height, width), theta = data.train.mean, data.size, as_float64(layer.theta)
     rows, columns = weight_pixels(layer.connectivity, height, width)
     values = np.repeat(theta, layer.edge_counts) if layer.shared else theta
     off = rows != columns
@@ -117,7 +118,7 @@ def _arrays(trained):
         "rows": np.concatenate([rows, columns[off]]),
         "cols": np.concatenate([columns, rows[off]]),
         "values": np.concatenate([values, values[off]]),
-        "samples": double(samples).astype(np.float32),
+        "samples": as_float64(samples).astype(np.float32),
         "data": data.train.images[:SHOWN] + mean,
         "diagonal": layer.diagonal.numpy(),
         "couplings": layer.couplings.numpy(),
@@ -137,10 +138,10 @@ def _likelihoods(operator, images):
     Given the others, x_i is Gaussian with variance 1/Λ_ii about x_i − (Λx)_i/Λ_ii (Besag 1975).
     """
     model, log_densities, squares = LatticeGaussian(operator), [], 0.0
-    for x in map(double, chunks(images)):
+    for x in map(as_float64, chunks(images)):
         score = model.score(x).numpy()  # −Λx
         log_densities.append(0.5 * np.einsum("nhw,nhw->n", x, score))
         squares += np.einsum("nhw,nhw->hw", score, score)
-    diagonal = double(operator.diag_part()).reshape(images.shape[1:])
+    diagonal = as_float64(operator.diag_part()).reshape(images.shape[1:])
     conditional = 0.5 * np.log(diagonal / (2 * np.pi)) - 0.5 * squares / (len(images) * diagonal)
     return np.concatenate(log_densities) - float(model.log_partition()), conditional

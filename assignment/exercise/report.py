@@ -36,7 +36,7 @@ def write(results: str | Path, output: str | Path, seed: int) -> str:
         write_text(derivation, json.dumps({"errata": errata(), "answers": answers()}, indent=2, allow_nan=False))
     shown = re.findall(r"\\drawn\{(.+?)\}", SOURCE.read_text(encoding="utf-8"))
     shown += [name + seed_suffix(seed) for name in shown]
-    for part in FITTING[:-1]:
+    for part in FITTING[:-1]:  # all but this one
         draw_part(part, results, output, only=shown)
         tabulate_part(part, results, output)
     write_appendix(results, output)

@@ -1,6 +1,5 @@
 """From a part's name and options to its results, figures and table, and the words on the terminal."""
 
-import importlib
 import sys
 import tempfile
 import time
@@ -38,7 +37,9 @@ def run_part(part: str, options: dict[str, Any]) -> None:
     if part == "data":
         return say(prepare(**settings.of_data()), sys.stdout)
     if part == "bench":
-        return importlib.import_module("assignment.benchmark.run").run(settings.output)
+        from assignment.benchmark.run import run
+
+        return run(settings.output)
     strategy = make_strategy(settings.strategy)
     # Only one of several workers leaves anything behind; the others do the same where nobody looks.
     with nullcontext(settings.output) if is_chief(strategy) else tempfile.TemporaryDirectory() as output:
@@ -103,14 +104,14 @@ def _fit(planned: Planned, data: ExerciseData) -> Fit:
         else:
             layer = StencilPrecision(settings.connectivity, settings.weights).match_variances(data.train.images)
             arguments = dict(row.options, optimizer=settings.optimizer, strategy=data.strategy)
-            arguments |= getattr(findings, row.chosen)(data, settings) if row.chosen else {}
+            arguments |= getattr(findings, row.arguments)(data, settings) if row.arguments else {}
             start = time.perf_counter()
             result = getattr(assignment, row.fit)(layer, data.train, seed=settings.seed, progress=progress, **arguments)
             seconds = time.perf_counter() - start
     if settings.log_partition:
         result = _with_constant(layer, result, settings.seed)
     trained = Trained(data, row, part, settings, layer, result, seconds)
-    facts, arrays = getattr(findings, row.found)(trained) if row.found else ({}, {})
+    facts, arrays = getattr(findings, row.findings)(trained) if row.findings else ({}, {})
     return save(trained, facts | _coin(part, settings), arrays)
 
 

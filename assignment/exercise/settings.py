@@ -77,8 +77,10 @@ class Settings:
     patches: int | None = _option(None, _DATA, "how many patches to cut (60000)", type=_count)
     name: str | None = _option(None, _DATA, "what to call your own images (the name of the file or folder)")
     seed: int = _option(0, _DATA, "decides all randomness, of data and of training", type=_natural)
-    connectivity: int = _option(4, FITTING, "neighbours of a pixel", type=int, choices=(4, 8))
-    weights: str = _option("shared", FITTING, "one stencil, or each edge its own", choices=("shared", "per_edge"))
+    connectivity: int = _option(4, FITTING, "neighbours; bonus8 and report take both", type=int, choices=(4, 8))
+    weights: str = _option(
+        "shared", FITTING, "one stencil, or each edge its own; bonus8 and report take both",
+        choices=("shared", "per_edge"))
     optimizer: str = _option("adam", FITTING, "for gradient training", choices=("sgd", "rmsprop", "adam"))
     strategy: str = _option(
         "none", FITTING, "share each minibatch among all GPUs, or among the workers that TF_CONFIG names",

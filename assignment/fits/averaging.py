@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 
 from assignment.checks import whole
+from assignment.fits.maximum_likelihood import likelihood_result
+from assignment.fits.pursued import PlainOptimum
 from assignment.fits.result import NOT_CONVERGED, FitResult
 from assignment.training.loop import REACH, Callback, Progress, checked_batch_size, falling, learning_rate, train
 from assignment.training.step import Step
@@ -77,8 +79,9 @@ def fit_by_averaging(
     step: Step,
     optimizer: Any,
     images: np.ndarray,
+    moments: np.ndarray,
     renew: Renew,
-    result: Callable[[dict[str, np.ndarray]], FitResult],
+    optimum: PlainOptimum | None,
     *,
     steps: int,
     batch_size: int,
@@ -88,7 +91,8 @@ def fit_by_averaging(
     """Averaged steps, again from where they ended while the fit is not converged, at most ROUNDS times.
 
     Args:
-      result: the FitResult of the step's layer, from a history of `loss` by step and `halvings`.
+      moments: the images' average moments, [P].
+      optimum: what the fit pursues; None where that is maximum likelihood.
       steps: how many, once the fit has arrived; batch_size: B, smaller where there are few images.
       The others are those of `Averaging` and `train`.
     """
@@ -102,7 +106,11 @@ def fit_by_averaging(
             progress=progress,
         ).tolist()  # fmt: skip
         averaging.end()
-        ended = result({"loss": np.array(losses), "halvings": step.halvings.numpy()})
+        history = {"loss": np.array(losses), "halvings": step.halvings.numpy()}
+        if optimum:
+            ended = optimum.result(step.objective, history)
+        else:
+            ended = likelihood_result(step.layer, moments, len(images), history)
         if not ended.status.startswith(NOT_CONVERGED):
             break
         step.centre()

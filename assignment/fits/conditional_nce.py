@@ -5,7 +5,6 @@ up to O(ε²). With noise N(x, ε²I) it pursues an optimum that need not be pos
 then ends on the border of the cone, and says so.
 """
 
-from functools import partial
 from typing import Any
 
 import keras
@@ -15,7 +14,6 @@ import tensorflow as tf
 from assignment.checks import image_shape, image_stack, one_of, trainable
 from assignment.data.minibatches import chunks
 from assignment.fits.averaging import MOST_STEPS, Averaging, fit_by_averaging
-from assignment.fits.maximum_likelihood import likelihood_result
 from assignment.fits.pursued import PlainOptimum
 from assignment.fits.result import FitResult
 from assignment.fits.start import begin, restored_on_error
@@ -71,7 +69,6 @@ def fit_conditional_nce(
         objective = ConditionalNCE(_noise(layer, variant), noise_ratio=noise_ratio)
         step = Step(layer, objective, optimizer, strategy)
         optimum = PlainOptimum(step, images) if variant == "isotropic" else None
-        result = partial(likelihood_result, layer, moments, len(images))
         chosen = []  # ε and the curvature of the loss, by step
 
         def renew(k, x):
@@ -84,8 +81,8 @@ def fit_conditional_nce(
             return chosen[-1][1]
 
         ended = fit_by_averaging(
-            step, optimizer, images, renew, partial(optimum.result, objective) if optimum else result,
-            steps=steps, batch_size=batch_size, seed=seed, progress=progress,
+            step, optimizer, images, moments, renew, optimum, steps=steps, batch_size=batch_size, seed=seed,
+            progress=progress,
         )  # fmt: skip
         ended.history["epsilon"] = np.array(chosen)[:, 0]
         return ended

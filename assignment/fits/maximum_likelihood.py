@@ -132,13 +132,13 @@ def newton_step(
       theta: where, [P]; the layer's weights where none are given.
     """
     theta = double(layer, theta)
-    expected, root = whitening_matrix(layer, theta)
-    step, spread = natural_gradient(layer, theta, root, root.product(0.5 * (expected - moments)))
+    expected, whitening = whitening_matrix(layer, theta)
+    step, spread = natural_gradient(layer, theta, whitening, whitening.product(0.5 * (expected - moments)))
     return step, 0.5 * spread**2
 
 
 def natural_gradient(
-    layer: StencilPrecision, theta: np.ndarray, root: SparseRows, right: np.ndarray
+    layer: StencilPrecision, theta: np.ndarray, whitening: SparseRows, right: np.ndarray
 ) -> tuple[np.ndarray, float]:
     """(F⁻¹g at θ, [P]; its spread √(gᵀF⁻¹g)) of a gradient g in the coordinates of the whitening W, `right` = Wg.
 
@@ -147,10 +147,10 @@ def natural_gradient(
 
     def product(phi):  # `information_product` wants a direction of about one nat.
         length = np.linalg.norm(phi)
-        return length * root.product(information_product(layer, theta, root.transposed_product(phi / length)))
+        return length * whitening.product(information_product(layer, theta, whitening.transposed_product(phi / length)))
 
     solution = conjugate_gradients(product, right, min(0.1, np.linalg.norm(right)))
-    return root.transposed_product(solution), float(max(0.0, solution @ right)) ** 0.5
+    return whitening.transposed_product(solution), float(max(0.0, solution @ right)) ** 0.5
 
 
 def conjugate_gradients(

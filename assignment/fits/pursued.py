@@ -51,9 +51,9 @@ class PlainOptimum:
         self.theta = closed_form(quadratic)
         self.min_eigenvalue = None if self.theta is None else float(self.layer.operator(self.theta).min_eigenvalue())
         if self.theta is not None and self.min_eigenvalue > 0:
-            way = quadratic.root.product(quadratic.linear - quadratic.product(double(self.layer)))
+            way = quadratic.whitening.product(quadratic.linear - quadratic.product(double(self.layer)))
             self._unit = max(np.linalg.norm(way), TINY) / WAY
-            step.whitening.matrix = SparseRows(quadratic.root.places, quadratic.root.values * self._unit)
+            step.whitening.fixed = SparseRows(quadratic.whitening.places, quadratic.whitening.values * self._unit)
         if unit_loss:
             step.whitening.loss_unit = self.curvature()
         step.centre()
@@ -93,12 +93,12 @@ class Quadratic(NamedTuple):
 
     Attributes:
       product: that of K with a vector, [P] → [P]; linear: b, [P].
-      root: a sparse W with W K Wᵀ ≈ I.
+      whitening: a sparse W with W K Wᵀ ≈ I.
     """
 
     product: Callable[[np.ndarray], np.ndarray]
     linear: np.ndarray
-    root: SparseRows
+    whitening: SparseRows
 
 
 def plain_quadratic(layer: StencilPrecision, images: np.ndarray) -> Quadratic:
@@ -131,10 +131,13 @@ def closed_form(quadratic: Quadratic) -> np.ndarray | None:
 
     None where the images leave it undetermined.
     """
-    product, linear, root = quadratic
-    theta = root.transposed_product(
+    product, linear, whitening = quadratic
+    theta = whitening.transposed_product(
         conjugate_gradients(
-            lambda phi: root.product(product(root.transposed_product(phi))), root.product(linear), 1e-9, MOST_PRODUCTS
+            lambda phi: whitening.product(product(whitening.transposed_product(phi))),
+            whitening.product(linear),
+            1e-9,
+            MOST_PRODUCTS,
         )
     )
     return theta if np.allclose(product(theta), linear, rtol=0, atol=1e-6 * np.abs(linear).max()) else None

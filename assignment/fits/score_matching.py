@@ -5,7 +5,6 @@ M = I it pursues an optimum that need not be positive definite, and is not on MN
 the cone, and says so.
 """
 
-from functools import partial
 from typing import Any
 
 import keras
@@ -13,7 +12,6 @@ import tensorflow as tf
 
 from assignment.checks import one_of
 from assignment.fits.averaging import fit_by_averaging
-from assignment.fits.maximum_likelihood import likelihood_result
 from assignment.fits.pursued import PlainOptimum
 from assignment.fits.result import FitResult
 from assignment.fits.start import begin, restored_on_error
@@ -53,7 +51,6 @@ def fit_score_matching(
         objective = ScoreMatching(None if plain else LatticeGaussian(layer))
         step = Step(layer, objective, optimizer, strategy)
         optimum = PlainOptimum(step, images, unit_loss=True) if plain else None
-        result = partial(likelihood_result, layer, moments, len(images))
 
         def renew(k, x):
             if optimum:
@@ -62,6 +59,6 @@ def fit_score_matching(
             return 2.0
 
         return fit_by_averaging(
-            step, optimizer, images, renew, partial(optimum.result, objective) if optimum else result,
-            steps=steps, batch_size=batch_size, seed=seed, progress=progress,
+            step, optimizer, images, moments, renew, optimum, steps=steps, batch_size=batch_size, seed=seed,
+            progress=progress,
         )  # fmt: skip

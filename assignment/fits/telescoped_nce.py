@@ -114,7 +114,7 @@ class Stages(Callback):
         """
         layer, theta, ratio = self.layer, double(self.layer), self.objective.noise_ratio
         # Where the classes are alike, NCE's Hessian is F·ν/(1 + ν).
-        change, spread = natural_gradient(layer, theta, self.step.whitening.rows, -(1 + ratio) / ratio * gradient)
+        change, spread = natural_gradient(layer, theta, self.step.whitening.current, -(1 + ratio) / ratio * gradient)
         by_sampling = math.sqrt(len(theta) * (1 + 1 / ratio) / seen)
         change *= min(1, 2 * STAGE_SPREAD / max(spread, STAGE_SPREAD))
 

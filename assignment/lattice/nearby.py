@@ -1,4 +1,4 @@
-"""Which weights of a per-edge lattice are near each other, and the sparse root of a matrix between them.
+"""Which weights of a per-edge lattice are near each other, and the sparse whitening of a matrix between them.
 
 Two weights are near where their middles, the pixel itself or the middle of an edge, are at most one pixel apart in
 either direction. The ends of near edges are at most two pixels apart, and those of two edges that are

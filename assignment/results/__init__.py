@@ -2,7 +2,8 @@
 
 A fit is a pair of files in `results/<data set>/<part>/`: `<fit>.json` with its facts and `<fit>.npz` with its arrays.
 `<fit>` is estimator-variant-weights-connectivity, see `fit_name`. A pair is written whole or not at all, and the same
-fit gives the same bytes, but for `seconds`. All log-likelihoods and constants are in nats.
+fit gives the same bytes, but for `seconds`. All log-likelihoods and constants are in nats. `derivation.json` and
+`bench.json` stand beside the data sets.
 
 Facts (JSON). No number is NaN or infinite: null stands where there is none.
 

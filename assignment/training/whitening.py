@@ -45,15 +45,15 @@ class Whitening:
     exactly for shared weights, and within the roots of the extreme eigenvalues of W F Wᵀ for per-edge ones.
 
     Attributes:
-      rows: W of the present origin.
-      matrix: W, where it is to stay the same at every origin; None as a rule.
+      current: W of the present origin.
+      fixed: W, where it is to stay the same at every origin; None as a rule: `centre` renews it.
       loss_unit: what the loss is divided by, where it has a unit of its own: Adam and RMSProp take gradients below a
         fixed number for zero.
     """
 
     def __init__(self, layer: StencilPrecision) -> None:
         places = _places(layer)
-        self.layer, self.rows, self.matrix, self.loss_unit = layer, None, None, 1.0
+        self.layer, self.current, self.fixed, self.loss_unit = layer, None, None, 1.0
         self._places = tf.constant(np.maximum(places, 0), tf.int32)
         self._transposed, columns = transposed(places)
         self._columns = tf.constant(columns, tf.int32)
@@ -64,13 +64,13 @@ class Whitening:
 
     def centre(self) -> np.ndarray:
         """Makes the layer's present Gaussian the origin; returns its expected moments, float64 [P]."""
-        if self.matrix is None:
-            moments, self.rows = whitening_matrix(self.layer)
+        if self.fixed is None:
+            moments, self.current = whitening_matrix(self.layer)
         else:
-            moments, self.rows = expected_moments(self.layer), self.matrix
+            moments, self.current = expected_moments(self.layer), self.fixed
         self.origin.assign(self.layer.theta.value)
-        self._values.assign(self.rows.values / self.loss_unit)
-        self._transposed_values.assign(np.append(self.rows.values.ravel(), 0.0)[self._transposed])
+        self._values.assign(self.current.values / self.loss_unit)
+        self._transposed_values.assign(np.append(self.current.values.ravel(), 0.0)[self._transposed])
         return moments
 
     def gradient(self, gradient: tf.Tensor) -> tf.Tensor:
