@@ -24,6 +24,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from grading import grade_all as class_table
 from grading.grader import archives, names, problems, reference, sandbox, trainings, wire
 from grading.grader.judge import as_array, closeness
 from grading.grader.rubric import BONUS, ITEMS, PARTS, Lost, new_items
@@ -686,9 +687,33 @@ def test_a_class_is_graded_from_where_it_stopped_and_again_by_name(tmp_path):
     second = grade_all(students, table)
     assert "ada" not in second.stdout and "bob" in second.stdout
     seed = rows(table)["ada"]["seed"]
+    before = table.read_bytes()
+    unknown = grade_all(students, table, "--regrade", "adda")
+    assert unknown.returncode == 2 and "there is no submission adda" in unknown.stderr and table.read_bytes() == before
     third = grade_all(students, table, "--regrade", "ada")
     assert "ada" in third.stdout and "bob" not in third.stdout
     assert rows(table)["ada"]["seed"] != seed and rows(table)["ada"]["teacher"] == "3"
+
+
+def test_a_table_of_grades_is_read_as_a_spreadsheet_saves_it_and_nothing_else_is(tmp_path):
+    """A line stays, with the teacher's mark, until the new one takes its place."""
+    row = dict.fromkeys(class_table.COLUMNS, "1") | {"submission": "ada; b", "teacher": "88,5", "notes": "ö"}
+    path, table = tmp_path / "grades.csv", {"ada; b": row}
+    assert class_table.read(path) == {}
+    class_table.save(path, table)
+    assert class_table.read(path) == table
+    for encoding, delimiter in (("utf-8-sig", ","), ("utf-8-sig", ";"), ("utf-8", ";")):
+        with path.open("w", newline="", encoding=encoding) as file:
+            writer = csv.DictWriter(file, class_table.COLUMNS, delimiter=delimiter)
+            writer.writeheader()
+            writer.writerow(row)
+        assert class_table.read(path) == table
+    path.write_text("name;points\nada;3\n")
+    with pytest.raises(ValueError, match="is no table of grades"):
+        class_table.read(path)
+    (tmp_path / "class").mkdir()
+    process = grade_all(tmp_path / "class", path)
+    assert process.returncode == 2 and "is no table of grades" in process.stderr and "ada;3" in path.read_text()
 
 
 def test_a_class_is_graded_without_bubblewrap(tmp_path, for_all):

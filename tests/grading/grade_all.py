@@ -53,10 +53,18 @@ def main():
         parser.error(sandbox.NOTHING_HOLDS)
     details = options.csv.with_suffix("")
     details.mkdir(parents=True, exist_ok=True)
-    graded, marks = resume(options.csv, [for_a_cell(name) for name in options.regrade])
+    try:
+        table = read(options.csv)
+    except ValueError as error:
+        parser.error(str(error))
+    again = {for_a_cell(name) for name in options.regrade}
+    graded = {name for name, row in table.items() if row["status"] == "graded"} - again
     with tempfile.TemporaryDirectory(prefix="grade-all-") as scratch:
         os.chmod(scratch, 0o711)  # `nobody` must get to its room
         found = archives.submissions(Path(options.submissions), Path(scratch), say)
+        if unknown := again - {for_a_cell(name) for name, _ in found}:
+            parser.error(f"--regrade: there is no submission {', '.join(map(shown, sorted(unknown)))}")
+        save(options.csv, table)
         todo = [(name, path) for name, path in found if for_a_cell(name) not in graded]
         jobs = max(1, options.jobs)
         numbers = iter(range(jobs))
@@ -65,7 +73,9 @@ def main():
             try:
                 for number, future in enumerate(as_completed(running), len(found) - len(todo) + 1):
                     row = future.result()
-                    write(options.csv, "a", row | {"teacher": marks.get(row["submission"], "")})
+                    row["teacher"] = table.get(row["submission"], {}).get("teacher", "")
+                    table[row["submission"]] = row
+                    save(options.csv, table)
                     say(f"[{number}/{len(found)}] {row['submission']}: {row[TOTAL]} ({row['status']})")
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
@@ -81,25 +91,30 @@ def keep_to_a_share(job, jobs):
         os.sched_setaffinity(0, processors[job::jobs] or processors)
 
 
-def resume(path, again):
-    """(names graded so far, {name: the teacher's mark}); unfinished lines and those of `again` leave the file."""
-    rows = []
-    if path.exists():
-        with path.open(newline="", encoding="utf-8", errors="replace") as file:
-            rows = [row for row in csv.DictReader(file, restval=None) if None not in row.values()]
-    marks = {row["submission"]: row["teacher"] for row in rows if row.get("teacher")}
-    rows = [row for row in rows if row.get("status") == "graded" and row["submission"] not in again]
+def read(path):
+    """{name: line} of the table so far, as we or a spreadsheet saved it; ValueError where it is none."""
+    if not path.exists():
+        return {}
+    with path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
+        header = file.readline()
+        file.seek(0)
+        reader = csv.DictReader(file, restval=None, delimiter=";" if header.startswith("submission;") else ",")
+        rows = [row for row in reader if None not in row.values()]  # not a line that was cut off
+    if header and not {"submission", "status", "teacher"} <= set(reader.fieldnames):
+        raise ValueError(f"{shown(str(path))} is no table of grades: move it away, or name another file")
+    return {row["submission"]: row for row in rows}
+
+
+def save(path, table):
+    """Writes the table whole or not at all."""
     temporary = path.with_name(f".{path.name}-new")
-    write(temporary, "w", dict(zip(COLUMNS, COLUMNS, strict=True)), *rows)
-    os.replace(temporary, path)
-    return {row["submission"] for row in rows}, marks
-
-
-def write(path, mode, *rows):
-    with path.open(mode, newline="", encoding="utf-8") as file:
-        csv.DictWriter(file, COLUMNS, extrasaction="ignore").writerows(rows)
+    with temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, COLUMNS, extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(table.values())
         file.flush()
         os.fsync(file.fileno())
+    os.replace(temporary, path)
 
 
 def grade(name, source, details, scratch, for_pytest):
