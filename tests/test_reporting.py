@@ -157,6 +157,12 @@ def test_the_gain_of_more_neighbours_is_paired_by_image(root):
     assert remarks(load_results(root))[0].startswith("8 instead of 4 neighbours: +4.00 ± 0.00 nats")
 
 
+def test_fits_of_another_seed_are_not_set_beside(tmp_path):
+    for part, variant, seed in (("nce", "fixed", 3), ("nce", "telescoped", 0), ("second", "fixed", 0)):
+        write_fit(tmp_path, part, variant=variant, seed=seed)
+    assert [fit.record["seed"] for fit in part_fits("second", tmp_path)] == [0, 0]
+
+
 def test_fits_are_read_in_one_order_with_maximum_likelihood_last(root):
     groups = by_family(load_results(root))
     assert list(groups) == [("shared", 4), ("shared", 8), ("per_edge", 4)]

@@ -169,7 +169,9 @@ def _split(stacks: dict[str, _Stack], patch: tuple[int, int] | None, seed: int) 
 def _cut_in_two(stack: _Stack, patch: tuple[int, int] | None) -> dict[str, _Stack]:
     """Of one image, a part to train on and one to test on, along the axis that has room for more patches."""
     if not patch:
-        raise UserError(f"{stack.words(0)}: of one image, cut patches with patch=(H, W), or give more images")
+        raise UserError(
+            f"{stack.words(0)}: of one image, cut patches with patch=(H, W), or --patch HxW, or give more images"
+        )
     size = stack.size(0)
     axis = int(size[0] / patch[0] < size[1] / patch[1])
     train = size[axis] - max(patch[axis], size[axis] // _TEST_SHARE)
@@ -186,7 +188,7 @@ def _whole_images(stack: _Stack, numbers: Sequence[int]) -> Iterator[tuple[int, 
         pixels = stack.pixels(number)
         if pixels.shape != size:
             both = f"{stack.words(number)}, {stack.words(numbers[0])}"
-            raise UserError(f"{both}; give images of one size, or cut patches with patch=(H, W)")
+            raise UserError(f"{both}; give images of one size, or cut patches with patch=(H, W), or --patch HxW")
         yield place, pixels
 
 

@@ -16,13 +16,13 @@ COMPARING = ("bonus8", "second")  # the parts whose tables and panels show other
 def part_fits(part: str, root: str | Path) -> list[Fit]:
     """The fits to compare in `part`, out of the results of one data set, `root` = results/<data set>.
 
-    Its own; for `bonus8` also those of the 4-connected lattice, and for `second` those of every estimator, of the
-    same families, by the same optimizer and with NCE's default noise. A fit that several parts hold counts once.
+    Its own; for `bonus8` also those of the 4-connected lattice, and for `second` those of every estimator, of the same
+    families and seed, by the same optimizer and with NCE's default noise. A fit that several parts hold counts once.
     """
     own = load_part(Path(root) / part)
     if not own or part not in COMPARING:
         return own
-    alike = {key: {fit.record[key] for fit in own} for key in ("weights", "connectivity", "optimizer")}
+    alike = {key: {fit.record[key] for fit in own} for key in ("weights", "connectivity", "optimizer", "seed")}
     alike["optimizer"].add("fisher_scoring")
     if part == "bonus8":
         alike["connectivity"].add(4)
