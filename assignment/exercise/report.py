@@ -21,7 +21,7 @@ NO_LATEX = (
 )
 
 
-def write(results: str | Path, output: str | Path, seed: int) -> str:
+def write(results: str | Path, output: str | Path, seed: int = 0) -> str:
     """Draws the figures that the report shows, tabulates, writes the report's numbers, and typesets it.
 
     Args:
