@@ -9,6 +9,7 @@ import tensorflow as tf
 from conftest import random_layer
 
 from assignment.data.images import Images
+from assignment.fits import fixed_nce
 from assignment.fits.conditional_nce import fit_conditional_nce
 from assignment.fits.fixed_nce import fit, fit_nce
 from assignment.fits.maximum_likelihood import fit_maximum_likelihood, maximise, suboptimality
@@ -103,6 +104,14 @@ def test_the_suboptimality_is_the_gap_to_the_maximum(fitted):
     likelihoods = maximise(layer, moments, double(layer))[1]
     assert result.suboptimality == pytest.approx(likelihoods[-1] - likelihoods[0], rel=0.1, abs=1e-9)
     assert 0 <= result.suboptimality < 0.01
+
+
+def test_without_a_number_of_passes_few_images_are_passed_over_more_often(monkeypatch):
+    """About STEPS steps, by minibatches of all 64 images or of 40 of 600; at least 3 passes."""
+    for count, steps, made in ((64, 40, 40), (600, 80, 5 * 15), (600, 20, 3 * 15)):
+        monkeypatch.setattr(fixed_nce, "STEPS", steps)
+        result = fit_nce(StencilPrecision().match_variances(X), X[:count])
+        assert len(result.history["loss"]) == made
 
 
 def test_a_fit_that_is_not_converged_says_below_what_it_is():

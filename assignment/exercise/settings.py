@@ -89,7 +89,7 @@ class Settings:
     noise: str = _option("both", ("nce",), "what p_n does", choices=("both", "fixed", "telescoped"))
     eta: float = _option(0.5, ("nce",), "η = P(z = 0), the share of data; ν = 1/η − 1", type=_probability)
     epochs: int | None = _option(
-        None, ("nce",), "passes over the data, for fixed noise (3, and up to 30 over few or small images)", type=_count)
+        None, ("nce",), "passes over the data, for fixed noise (3, and more over few or small images)", type=_count)
     noise_variance: str = _option("per_pixel", ("nce",), "of the diagonal p_n", choices=("per_pixel", "isotropic"))
     noise_scale: float = _option(1.0, ("nce",), "factor on that variance", type=_positive)
     log_partition: bool = _option(

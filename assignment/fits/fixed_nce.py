@@ -23,8 +23,9 @@ from assignment.training.step import Step
 TOGETHER, TOGETHER_BYTES = 16, 2**25
 # A fit ends when so many steps in a row were given up at the border of the cone.
 STALLED = 30
-# So many pixels are seen where a number of passes is not given, in at least 3 passes and at most 30.
-SEEN_PIXELS = 180_000 * 28**2
+# Where no number of passes is given there are as many as make so many steps, or see so many pixels, but at least 3.
+STEPS, SEEN_PIXELS = 1500, 180_000 * 28**2
+SMALLEST_BATCH = 40  # where there are so many images: fits by steps of a few images end far from NCE's own optimum
 
 
 class Snapshots(Callback):
@@ -69,7 +70,7 @@ def fit(
       objective: an object with `loss(model, x, seed)` and `trainable_variables`: none, or its learned log Z.
       images: [N, H, W], mean subtracted, or what `load_images` returned.
       optimizer: "sgd", "rmsprop", "adam" or a Keras optimizer.
-      epochs: passes over the images; None for 3, and up to 30 of few or small images. batch_size: B, at most N.
+      epochs: passes over the images; None for 3, and more of few or small images. batch_size: B, at most N.
       snapshots: about how often θ is kept on the way.
       seed: decides all that is drawn.
       progress: called as progress(step, steps, words) every few steps.
@@ -91,7 +92,7 @@ def fit(
         images, moments = begin(getattr(model, "precision", model), images, seed, mean)
         batch_size = checked_batch_size(batch_size, images, 1)
         if epochs is None:
-            epochs = min(max(3, SEEN_PIXELS // images.size), 30)
+            epochs = max(3, min(STEPS * batch_size, SEEN_PIXELS // images[0].size) // len(images))
         steps = whole("epochs", epochs, least=1) * (len(images) // batch_size)
         step = Step(model, objective, optimizer, strategy)
         # Called once outside the graph, where its errors are readable.
@@ -141,12 +142,12 @@ def fit_nce(
       layer: a built `StencilPrecision`; its weights are the start, and after the call the fit.
       noise: p_n on [H, W]; None for the diagonal Gaussian with the images' variances.
       noise_ratio: ν.
-      batch_size: B, made smaller where a pass would have fewer than 50 minibatches.
+      batch_size: B, made smaller where a pass would have fewer than 50 minibatches, but not below 40 images.
       The others are those of `fit`, as is what is returned; c starts at log Z of the start.
     """
     with restored_on_error(layer):
         images, _ = begin(layer, images, seed)
-        batch_size = checked_batch_size(batch_size, images, 50)
+        batch_size = checked_batch_size(batch_size, images, min(50, max(1, len(images) // SMALLEST_BATCH)))
         start = float(LatticeGaussian(layer).log_partition())
         objective = NCE(diagonal_noise(images) if noise is None else noise, noise_ratio, start)
         return fit(
