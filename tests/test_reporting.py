@@ -157,6 +157,13 @@ def test_the_gain_of_more_neighbours_is_paired_by_image(root):
     assert remarks(load_results(root))[0].startswith("8 instead of 4 neighbours: +4.00 ± 0.00 nats")
 
 
+def test_the_log_ratios_are_divided_at_log_nu():
+    data, noise = np.array([1.0, 3.0, 4.0, 5.0]), np.array([-1.0, 0.5, 1.5, 2.5])
+    for decision, words in ((0.0, "38 % on the wrong side of 0"), (2.0, "25 % on the wrong side of 2")):
+        (axes,) = curves.log_ratios(data, noise, decision).axes
+        assert axes.get_title() == words and axes.lines[0].get_xdata()[0] == decision
+
+
 def test_fits_of_another_seed_are_not_set_beside(tmp_path):
     for part, variant, seed in (("nce", "fixed", 3), ("nce", "telescoped", 0), ("second", "fixed", 0)):
         write_fit(tmp_path, part, variant=variant, seed=seed)
