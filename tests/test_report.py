@@ -111,13 +111,16 @@ def test_a_fact_is_printed_in_every_format(root, tmp_path):
 
 def test_a_report_of_another_seed_speaks_of_its_fits(tmp_path):
     for seed, loss in ((0, 1.0), (3, 2.0)):
-        facts = record(variant="fixed", seed=seed, final_loss=loss)
+        facts = record(variant="fixed", seed=seed, final_loss=loss, learned=-5.0 - loss)
         save_fit(tmp_path / "nce", fit_name("nce", "fixed", "shared", 4, seed=seed), facts, arrays(variant="fixed"))
-    for seed, suffix, loss in ((0, "", "1"), (3, "-seed3", "2")):
+    for seed, suffix, loss, c, other in ((0, "", "1", "-6.00", "-7.00"), (3, "-seed3", "2", "-7.00", "-6.00")):
         text = write_numbers(tmp_path, tmp_path, seed).read_text()
         assert f"\\newcommand{{\\seedsuffix}}{{{suffix}}}" in text
         (line,) = re.findall(r"\\definenumber\{(.*?)\}\{final_loss\}\{\\ensuremath\{(\d)", text)
         assert line == ("nce-fixed-shared-4", loss)
+        write_appendix(tmp_path, tmp_path, seed)
+        tables = (tmp_path / "tables" / "noise.tex").read_text()
+        assert c in tables and other not in tables
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ def write(results: str | Path, output: str | Path, seed: int = 0) -> str:
     for part in FITTING[:-1]:  # all but this one
         draw_part(part, results, output, only=shown)
         tabulate_part(part, results, output)
-    write_appendix(results, output)
+    write_appendix(results, output, seed)
     write_numbers(results, output, seed)
     return typeset(output)
 

@@ -36,13 +36,14 @@ def tabulate_part(part: str, results_directory: str | Path, reports_directory: s
     return [_write(part, results_table(fits, remarks(fits)), reports_directory)] if fits else []
 
 
-def write_appendix(results_directory: str | Path, reports_directory: str | Path) -> None:
-    """Writes the report's own tables, each if there is something to say.
+def write_appendix(results_directory: str | Path, reports_directory: str | Path, seed: int = 0) -> None:
+    """Writes the report's own tables, of the fits of one seed, each if there is something to say.
 
     They are results-<weights>.tex (by Adam, with NCE's default noise), noise.tex (fixed noises put to the test) and
     errata.tex (the errors of the notes).
     """
-    fits = list({fit.name: fit for fit in load_results(results_directory)}.values())
+    found = {fit.name: fit for fit in load_results(results_directory)}.values()
+    fits = [fit for fit in found if fit.record["seed"] == seed]
     if fixed := [fit for fit in fits if fit.record["variant"] == "fixed"]:
         _write("noise", noise_table(fixed), reports_directory)
     if derivation := read_beside(results_directory, "derivation"):

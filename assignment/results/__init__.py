@@ -27,7 +27,7 @@ Facts (JSON). No number is NaN or infinite: null stands where there is none.
     stencil         {diagonal, couplings [K]} for shared weights, else null *
     settings        the telescoped fit's {stage_spread, noise_spread, reach, passes} *
     request         the options that decide the fit: a fit is made again where they have changed *
-    confused *, final_loss *, epsilon *, closed_form_min_eigenvalue *, coin * {seed, outcome}
+    confused *, final_loss *, closed_form_min_eigenvalue *, coin * {seed, outcome}
     versions        of Python and of the packages
 
 Arrays (NPZ); H × W pixels, numbered row by row, K coupling directions, S images, T stages:
