@@ -9,7 +9,7 @@ import tensorflow as tf
 from assignment.fits.maximum_likelihood import fit_maximum_likelihood
 from assignment.lattice import memory
 from assignment.lattice.gaussian import LatticeGaussian
-from assignment.lattice.information import information_product
+from assignment.lattice.information import expected_moments, information_product
 from assignment.lattice.operator import LinearOperatorLattice
 from assignment.lattice.precision import StencilPrecision
 
@@ -101,5 +101,5 @@ def test_weights_of_64_by_64_pixels_are_recovered_within_their_standard_errors()
     images = LatticeGaussian(layer).sample_by_factor(count, seed=(0, 0)).numpy()
     fit_maximum_likelihood(layer.match_variances(images), images)
     error = layer.theta.numpy() - truth
-    squares = count * error @ information_product(layer, truth, error)
+    squares = count * error @ information_product(layer, truth, expected_moments(layer, truth), error)
     assert squares == pytest.approx(len(truth), rel=4 * (2 / len(truth)) ** 0.5)

@@ -24,7 +24,7 @@ from assignment.seeds import seed_pair
 # slower than log Z does: 28 × 28 pixels take seconds, and 256 × 256 a minute.
 # PILOT: draws that measure a spread, fewer of large images (PILOT_PIXELS in all), but not below FEWEST_DRAWS.
 STAGE_SPREAD = 1.5
-STAGE_DRAWS, STRAIGHT_ERROR = 400, 0.028
+STAGE_DRAWS, STRAIGHT_ERROR = 400, 0.04
 PILOT, PILOT_PIXELS, FEWEST_DRAWS = 500, 2**22, 50
 LONGEST_BRIDGE = 1000.0  # nats of spread: the draws for more would take for ever
 MOST_BRIDGES = 1000

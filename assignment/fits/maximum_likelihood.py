@@ -133,21 +133,25 @@ def newton_step(
     """
     theta = double(layer, theta)
     expected, whitening = whitening_matrix(layer, theta)
-    step, spread = natural_gradient(layer, theta, whitening, whitening.product(0.5 * (expected - moments)))
+    right = whitening.product(0.5 * (expected - moments))
+    step, spread = natural_gradient(layer, theta, expected, whitening, right)
     return step, 0.5 * spread**2
 
 
 def natural_gradient(
-    layer: StencilPrecision, theta: np.ndarray, whitening: SparseRows, right: np.ndarray
+    layer: StencilPrecision, theta: np.ndarray, expected: np.ndarray, whitening: SparseRows, right: np.ndarray
 ) -> tuple[np.ndarray, float]:
     """(F⁻¹g at θ, [P]; its spread √(gᵀF⁻¹g)) of a gradient g in the coordinates of the whitening W, `right` = Wg.
+
+    `expected` are the `expected_moments` at θ, [P].
 
     The relative error is at most 0.1, or ‖Wg‖ where that is less: far from the optimum the step is not exact anyway.
     """
 
     def product(phi):  # `information_product` wants a direction of about one nat.
         length = np.linalg.norm(phi)
-        return length * whitening.product(information_product(layer, theta, whitening.transposed_product(phi / length)))
+        direction = whitening.transposed_product(phi / length)
+        return length * whitening.product(information_product(layer, theta, expected, direction))
 
     solution = conjugate_gradients(product, right, min(0.1, np.linalg.norm(right)))
     return whitening.transposed_product(solution), float(max(0.0, solution @ right)) ** 0.5

@@ -113,8 +113,10 @@ class Stages(Callback):
           not longer than may be, or than twice what the sampling of images and noise makes it.
         """
         layer, theta, ratio = self.layer, double(self.layer), self.objective.noise_ratio
+        whitening = self.step.whitening
         # Where the classes are alike, NCE's Hessian is F·ν/(1 + ν).
-        change, spread = natural_gradient(layer, theta, self.step.whitening.current, -(1 + ratio) / ratio * gradient)
+        right = -(1 + ratio) / ratio * gradient
+        change, spread = natural_gradient(layer, theta, whitening.moments, whitening.current, right)
         by_sampling = math.sqrt(len(theta) * (1 + 1 / ratio) / seen)
         change *= min(1, 2 * STAGE_SPREAD / max(spread, STAGE_SPREAD))
 

@@ -19,7 +19,7 @@ from assignment.lattice.precision import StencilPrecision
 from assignment.lattice.sine import symbols
 from assignment.lattice.stencil import edge_ends, weight_pixels
 
-STEP = 1e-4  # of the central differences of `information_product`, in nats of spread
+STEP = 1e-4  # of the difference in `information_product`, in nats of spread
 
 
 def data_moments(layer: StencilPrecision, chunks: Iterable[np.ndarray]) -> np.ndarray:
@@ -150,13 +150,15 @@ def near_information(layer: StencilPrecision, theta: np.ndarray | None = None) -
     return 2 * scale * at(near, upper, lower), entries
 
 
-def information_product(layer: StencilPrecision, theta: np.ndarray, direction: np.ndarray) -> np.ndarray:
-    """Fv = −½ d/dh E_{θ+hv}[xᵀA_k x], [P], from the moments at θ ± hv; v = `direction` is of about one nat: vᵀFv ≈ 1.
+def information_product(
+    layer: StencilPrecision, theta: np.ndarray, expected: np.ndarray, direction: np.ndarray
+) -> np.ndarray:
+    """Fv = −½ d/dh E_{θ+hv}[xᵀA_k x], [P], from the moments at θ, `expected`, and at θ + hv.
 
-    A step of h nats of spread leaves Λ positive definite: no eigenvalue of Σ^½ΔΣ^½ is larger than √2 h.
+    v = `direction` is of about one nat, vᵀFv ≈ 1. A step of h nats of spread leaves Λ positive definite: no eigenvalue
+    of Σ^½ΔΣ^½ is larger than √2 h. The relative error of the difference is about as small, 1e-4.
     """
-    there, back = (expected_moments(layer, theta + h * direction) for h in (STEP, -STEP))
-    return (back - there) / (4 * STEP)
+    return (expected - expected_moments(layer, theta + STEP * direction)) / (2 * STEP)
 
 
 def mean_log_likelihood(layer: StencilPrecision, moments: np.ndarray, theta: np.ndarray | None = None) -> float:

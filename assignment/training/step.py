@@ -83,8 +83,8 @@ class Step:
 
     def centre(self) -> None:
         """Makes the present weights the origin of new coordinates, whitened by their own Gaussian."""
-        moments = self.whitening.centre()
-        self._mean.assign(-0.5 * moments)
+        self.whitening.centre()
+        self._mean.assign(-0.5 * self.whitening.moments)
         if self.extra:
             self._extra_origin.assign(tf.stack(self.extra))
         for coordinates in (self.phi, self._last_move, self._extra_phi):

@@ -45,7 +45,7 @@ class Whitening:
     exactly for shared weights, and within the roots of the extreme eigenvalues of W F Wᵀ for per-edge ones.
 
     Attributes:
-      current: W of the present origin.
+      current: W of the present origin; moments: the expected ones there, float64 [P].
       fixed: W, where it is to stay the same at every origin; None as a rule: `centre` renews it.
       loss_unit: what the loss is divided by, where it has a unit of its own: Adam and RMSProp take gradients below a
         fixed number for zero.
@@ -53,7 +53,7 @@ class Whitening:
 
     def __init__(self, layer: StencilPrecision) -> None:
         places = _places(layer)
-        self.layer, self.current, self.fixed, self.loss_unit = layer, None, None, 1.0
+        self.layer, self.current, self.moments, self.fixed, self.loss_unit = layer, None, None, None, 1.0
         self._places = tf.constant(np.maximum(places, 0), tf.int32)
         self._transposed, columns = transposed(places)
         self._columns = tf.constant(columns, tf.int32)
@@ -62,16 +62,15 @@ class Whitening:
         self._values = tf.Variable(tf.zeros(places.shape, dtype), trainable=False)
         self._transposed_values = tf.Variable(tf.zeros(columns.shape, dtype), trainable=False)
 
-    def centre(self) -> np.ndarray:
-        """Makes the layer's present Gaussian the origin; returns its expected moments, float64 [P]."""
+    def centre(self) -> None:
+        """Makes the layer's present Gaussian the origin."""
         if self.fixed is None:
-            moments, self.current = whitening_matrix(self.layer)
+            self.moments, self.current = whitening_matrix(self.layer)
         else:
-            moments, self.current = expected_moments(self.layer), self.fixed
+            self.moments, self.current = expected_moments(self.layer), self.fixed
         self.origin.assign(self.layer.theta.value)
         self._values.assign(self.current.values / self.loss_unit)
         self._transposed_values.assign(np.append(self.current.values.ravel(), 0.0)[self._transposed])
-        return moments
 
     def gradient(self, gradient: tf.Tensor) -> tf.Tensor:
         """The gradient in φ: W times that in θ, [P], over `loss_unit`."""
