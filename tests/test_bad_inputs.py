@@ -36,6 +36,7 @@ X = np.random.default_rng(0).standard_normal((40, 5, 4)).astype(np.float32)
 EIGHT_BIT = np.random.default_rng(0).integers(0, 256, (3, 5, 4), dtype=np.uint8)
 DARK = np.where(np.arange(4) == 0, 0, X)  # its first column is zero in every image
 SCALAR = tfp.distributions.Normal(0.0, 1.0)
+DOUBLE = tfp.distributions.Independent(tfp.distributions.Normal(np.zeros([5, 4]), 1.0), 2)
 COUPLED, INDEFINITE = [2.0, -0.5, -0.5], [1.0, 5.0, 5.0]
 
 
@@ -60,6 +61,18 @@ def gaussian():
 
 def noise(height=5, width=4):
     return isotropic_noise(height, width)
+
+
+class Loss:
+    """An objective of the user's own."""
+
+    trainable_variables = ()
+
+    def __init__(self, value):
+        self.value = value
+
+    def loss(self, model, x, seed):
+        return self.value(model, x)
 
 
 def loss(objective, x=X):
@@ -136,6 +149,9 @@ VALUES = {
     "a pixel beyond float32": (lambda: fit_nce(layer(), np.full((2, 5, 4), 1e39)), "infinite in float32"),
     "zero epochs": (lambda: fit(layer(), NCE(noise()), X, epochs=0), "epochs must be at least 1, not 0"),
     "noise that does not fit": (lambda: fit(layer(), NCE(noise(4, 4)), X), "noise must be on images"),
+    "noise in double precision": (lambda: fit(layer(), NCE(DOUBLE), X), "noise must be float32, as the images are"),
+    "a loss for each image": (lambda: fit(layer(), Loss(lambda m, x: m.log_prob(x)), X), "must return a scalar tensor"),
+    "a loss of nothing": (lambda: fit(layer(), Loss(lambda m, x: 1.0), X), "that depends on the model's weights"),
 }
 # A TypeError.
 TYPES = {

@@ -96,7 +96,10 @@ def fit(
         steps = whole("epochs", epochs, least=1) * (len(images) // batch_size)
         step = Step(model, objective, optimizer, strategy)
         # Called once outside the graph, where its errors are readable.
-        objective.loss(model, images[:batch_size], seed_pair(seed, "pilot"))
+        with tf.GradientTape() as tape:
+            loss = tf.convert_to_tensor(objective.loss(model, images[:batch_size], seed_pair(seed, "pilot")))
+        if loss.shape.rank or tape.gradient(loss, step.theta) is None:
+            raise ValueError("objective.loss must return a scalar tensor that depends on the model's weights")
         together = max(1, min(TOGETHER, steps, TOGETHER_BYTES // (images[0].nbytes * batch_size)))
         callback = Snapshots(step, optimizer, steps, together, whole("snapshots", snapshots))
         losses = train(
