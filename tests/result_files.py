@@ -58,10 +58,9 @@ def arrays(estimator="nce", variant="telescoped", weights="shared", connectivity
         "diagonal": np.float64(diagonal) if weights == "shared" else normal(size),
         "couplings": np.array(couplings) if weights == "shared" else normal((len(couplings), *size)),
     }
-    if estimator == "nce":
+    if (estimator, variant) == ("nce", "fixed"):
         found |= {"learned_log_partition": np.linspace(-9, -5, 30), "exact_steps": np.arange(0, 30, 10)}
         found |= {"exact_log_partition": np.linspace(-9, -5.1, 3)}
-    if (estimator, variant) == ("nce", "fixed"):
         found |= {"data_log_ratio": normal(100), "noise_log_ratio": normal(100) - 1}
     if (estimator, variant) == ("nce", "telescoped"):
         found |= {

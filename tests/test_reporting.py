@@ -173,13 +173,13 @@ def test_fits_of_another_seed_are_not_set_beside(tmp_path):
 def test_fits_are_read_in_one_order_with_maximum_likelihood_last(root):
     groups = by_family(load_results(root))
     assert list(groups) == [("shared", 4), ("shared", 8), ("per_edge", 4)]
-    labels = ["NCE telescoped", "cNCE isotropic", "maximum likelihood"]
+    labels = ["NCE telescoped", "cNCE isotropic", "ML, exact"]
     assert [estimator_label(fit) for fit in groups["shared", 4]] == labels
 
 
 def test_labels_name_optimizer_noise_and_seed_that_are_not_the_defaults(tmp_path):
     fit = write_fit(tmp_path, "sm", "sm", "plain", optimizer="rmsprop", seed=3)
-    assert estimator_label(fit) == "score matching plain, RMSProp, seed 3"
+    assert estimator_label(fit) == "SM plain, RMSProp, seed 3"
     fit = write_fit(tmp_path, variant="fixed", request={"noise_variance": "isotropic", "noise_scale": 4.0, "eta": 0.1})
     assert estimator_label(fit) == "NCE fixed, isotropic, scale 4, eta 0.1"
 

@@ -14,8 +14,7 @@ class Estimator:
 
     name: str  # as in the names of files
     variant: str | None  # None where there is only one
-    label: str  # in figures
-    short_label: str  # in narrow columns
+    label: str  # in tables and figures
     module: str  # in `assignment.fits`, where the next is
     fit: str  # the function that fits it, public in `assignment`
     options: Mapping[str, str] = field(default_factory=dict)  # what that function is always given
@@ -40,19 +39,19 @@ ESTIMATING = {
 }
 # fmt: off
 ESTIMATORS = (
-    Estimator("nce", "fixed", "NCE fixed", "NCE fixed",
+    Estimator("nce", "fixed", "NCE fixed",
               "fixed_nce", "fit_nce", arguments="fixed_noise", findings="fixed_findings"),
-    Estimator("nce", "telescoped", "NCE telescoped", "NCE telescoped",
+    Estimator("nce", "telescoped", "NCE telescoped",
               "telescoped_nce", "fit_telescoped_nce", arguments="noise_ratio", findings="telescoped_findings"),
-    Estimator("cnce", "isotropic", "cNCE isotropic", "cNCE isotropic",
+    Estimator("cnce", "isotropic", "cNCE isotropic",
               "conditional_nce", "fit_conditional_nce", {"variant": "isotropic"}, findings="cnce_findings"),
-    Estimator("cnce", "matched", "cNCE matched", "cNCE matched",
+    Estimator("cnce", "matched", "cNCE matched",
               "conditional_nce", "fit_conditional_nce", {"variant": "matched"}, findings="cnce_findings"),
-    Estimator("sm", "plain", "score matching plain", "SM plain",
+    Estimator("sm", "plain", "SM plain",
               "score_matching", "fit_score_matching", {"variant": "plain"}, findings="sm_findings"),
-    Estimator("sm", "preconditioned", "score matching preconditioned", "SM preconditioned",
+    Estimator("sm", "preconditioned", "SM preconditioned",
               "score_matching", "fit_score_matching", {"variant": "preconditioned"}, findings="sm_findings"),
-    Estimator("ml", None, "maximum likelihood", "ML, exact",
+    Estimator("ml", None, "ML, exact",
               "maximum_likelihood", "fit_maximum_likelihood", minibatches=False),
 )
 # fmt: on

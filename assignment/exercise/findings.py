@@ -59,7 +59,6 @@ def telescoped_findings(trained: Trained) -> Found:
     """Of telescoped NCE: its stages, with the exact log Z and the held-out likelihood of each."""
     data, layer, history, eta = trained.data, trained.layer, trained.result.history, trained.settings.eta
     thetas, stages = as_float64(history["stage_theta"]), len(history["stage_theta"]) - 1
-    exact = [log_partition(layer, theta) for theta in thetas]
     shown = sorted({round(stage) for stage in np.linspace(0, stages, SHOWN_STAGES)})
     same = seed_pair(trained.settings.seed, "samples", 1)  # the same ε through the Gaussian of each
     words = f"Gaussian of the same lattice, moved with the fit in {stages} stages from the diagonal one"
@@ -73,11 +72,8 @@ def telescoped_findings(trained: Trained) -> Found:
         },
     }
     return facts, {
-        "learned_log_partition": history["log_partition"],
-        "exact_steps": np.maximum(history["stage_step"], 1),
-        "exact_log_partition": exact,
         "stage_learned": history["stage_log_partition"],
-        "stage_exact": exact,
+        "stage_exact": [log_partition(layer, theta) for theta in thetas],
         "stage_standard_error": history["stage_standard_error"],
         "stage_spread": history["stage_spread"],
         "stage_overlap": history["stage_overlap"],

@@ -14,12 +14,9 @@ _OPTIMIZERS = {"rmsprop": "RMSProp", "sgd": "SGD"}  # Adam is not named.
 
 def estimator_label(fit: Fit) -> str:
     """Estimator and variant, with the settings that are not the defaults: "NCE telescoped, SGD, seed 3"."""
-    return ", ".join([_row(fit).label, *_changes(fit)])
-
-
-def short_label(fit: Fit) -> str:
-    """`estimator_label` for narrow columns."""
-    return ", ".join([_row(fit).short_label, *_changes(fit)])
+    optimizer, seed = _OPTIMIZERS.get(fit.record["optimizer"]), fit.record["seed"]
+    changes = [*filter(None, [optimizer]), *noise_words(fit), *([f"seed {seed}"] if seed else [])]
+    return ", ".join([_row(fit).label, *changes])
 
 
 def noise_words(fit: Fit) -> list[str]:
@@ -74,8 +71,3 @@ def in_order(fits: Iterable[Fit]) -> list[Fit]:
 
 def _row(fit):
     return _ROWS[fit.record["estimator"], fit.record["variant"]]
-
-
-def _changes(fit):
-    optimizer, seed = _OPTIMIZERS.get(fit.record["optimizer"]), fit.record["seed"]
-    return [*filter(None, [optimizer]), *noise_words(fit), *([f"seed {seed}"] if seed else [])]

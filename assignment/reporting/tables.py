@@ -126,7 +126,7 @@ def _cells(fit, mark):
     record, error = fit.record, fit.record["log_partition"].get("standard_error")
     printed = _printed(fit) | {"least": rough(record["min_eigenvalue"]), "seconds": rough(record["seconds"])}
     return {
-        "label": escape(labels.short_label(fit)) + mark,
+        "label": escape(labels.estimator_label(fit)) + mark,
         "stencil": _stencil(record.get("stencil")),
         "error": f"$\\pm$ {error:.3f}" if error is not None else "",
         **{key: number(text) for key, text in printed.items()},
@@ -162,7 +162,7 @@ def terminal_table(fits: Iterable[Fit]) -> str:
     """
     ordered, rows, said = labels.in_order(fits), [*_TERMINAL_HEADS], []
     for fit in ordered:
-        name, family = labels.short_label(fit), labels.short_family_label(fit)
+        name, family = labels.estimator_label(fit), labels.short_family_label(fit)
         learned, error = (fit.record["log_partition"].get(key) for key in ("estimate", "standard_error"))
         c = nats(learned) + (f" ± {nats(error)}" if error is not None else "")
         least, seconds = small(fit.record["min_eigenvalue"]), f"{fit.record['seconds']:.1f}"

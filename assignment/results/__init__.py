@@ -41,7 +41,7 @@ Arrays (NPZ); H × W pixels, numbered row by row, K coupling directions, S image
     test_log_likelihood *        of each test image
     conditional_log_likelihood * [H, W], of each pixel given all others, mean over the test images
     covariance_pixel * [2]; covariance_fitted *, covariance_empirical * [H, W]: of that pixel with all others
-    learned_log_partition *      c by step; exact_log_partition * beside it at the steps exact_steps *
+    learned_log_partition *      c by step, with a fixed noise; exact_log_partition * at the steps exact_steps *
     data_log_ratio *, noise_log_ratio *   G of the fixed noise on held-out images and on noise images
     stage_learned *, stage_exact *, stage_standard_error *, stage_held_out * [T + 1]
     stage_spread *, stage_overlap * [T]
