@@ -136,8 +136,9 @@ def errata() -> list[dict]:
     slope = correct.central_differences(definition, theta)
     their_first_term, their_objective = _objective(e, theta)
     their_slope = correct.central_differences(lambda t: _objective(e, t)[1], theta)
-    moments = [correct.quadratic_derivatives(x, e.derivative) for x in (e.data, e.noise)]
-    gradient = correct.gradient(*log_w, *moments, correct.trace_derivatives(precision, e.derivative), nu)
+    traces = correct.trace_derivatives(precision, e.derivative)
+    scores = [correct.scores(correct.quadratic_derivatives(x, e.derivative), traces) for x in (e.data, e.noise)]
+    gradient = correct.gradient(*log_w, *scores, nu)
     before, with_their_trace, step_4 = _gradients(e, theta)
     # log(νw + 1) at the exercise's size, for images of white noise: w itself leaves float64.
     large = example(28, 28, noise_precision=1.0)

@@ -12,6 +12,7 @@ at D = 784. What the course's notes have otherwise stands in `assignment.derivat
 | ∂Λ/∂θ_k, all k                           | `derivative`                   | [D, D, P] |
 | xᵀ(∂Λ/∂θ_k)x                             | `moments`                      | [N, P]    |
 | tr(Σ ∂Λ/∂θ_k)                            | `traces`                       | [P]       |
+| s_k(x) = ∂ log p_θ(x)/∂θ_k               | `scores`                       | [N, P]    |
 """
 
 import math
@@ -133,35 +134,20 @@ def trace_derivatives(precision: Tensor, derivative: Tensor) -> Tensor:
     return tf.einsum("ij,jik->k", tf.linalg.inv(precision), derivative)
 
 
+def scores(moments: Tensor, traces: Tensor) -> Tensor:
+    """s_k(u) = ∂ log p_θ(u)/∂θ_k = ½[tr(Σ ∂Λ/∂θ_k) − uᵀ(∂Λ/∂θ_k)u] where the determinant normalises p_θ, [N, P]."""
+    return 0.5 * (traces - moments)
+
+
+def scores_free(moments: Tensor) -> Tensor:
+    """The same where c, the estimate of log Z, is free, and s_c beside them, [N, P + 1]: −½ uᵀ(∂Λ/∂θ_k)u, and −1."""
+    return tf.concat([-0.5 * moments, -tf.ones_like(moments[:, :1])], axis=1)
+
+
 def gradient(
-    log_weight_data: Tensor,
-    log_weight_noise: Tensor,
-    moments_data: Tensor,
-    moments_noise: Tensor,
-    traces: Tensor,
-    nu: float,
+    log_weight_data: Tensor, log_weight_noise: Tensor, scores_data: Tensor, scores_noise: Tensor, nu: float
 ) -> Tensor:
-    """∂J/∂θ_k, [P], of the p_θ that its determinant normalises.
-
-    With s_k(u) = ½[tr(Σ ∂Λ/∂θ_k) − uᵀ(∂Λ/∂θ_k)u], the score of the weight,
-    ∂J/∂θ_k = mean_i νw/(νw + 1) s_k(x_i) − ν mean_j 1/(νw + 1) s_k(x'_j).
-    """
-    scores = [0.5 * (traces - moments) for moments in (moments_data, moments_noise)]
-    return _contrast(log_weight_data, log_weight_noise, *scores, nu)
-
-
-def gradient_free(
-    log_weight_data: Tensor, log_weight_noise: Tensor, moments_data: Tensor, moments_noise: Tensor, nu: float
-) -> tuple[Tensor, Tensor]:
-    """(∂J/∂θ_k, [P]; ∂J/∂c, []) where c, the estimate of log Z, is free: s_k(u) = −½ uᵀ(∂Λ/∂θ_k)u and s_c = −1."""
-    scores = [
-        tf.concat([-0.5 * moments, -tf.ones_like(moments[:, :1])], axis=1) for moments in (moments_data, moments_noise)
-    ]
-    joint = _contrast(log_weight_data, log_weight_noise, *scores, nu)
-    return joint[:-1], joint[-1]
-
-
-def _contrast(log_weight_data, log_weight_noise, scores_data, scores_noise, nu):
+    """∂J/∂θ_k = mean_i νw/(νw + 1) s_k(x_i) − ν mean_j 1/(νw + 1) s_k(x'_j), [P]; and ∂J/∂c beside them, if s_c is."""
     taken_for_noise = tf.sigmoid(math.log(nu) + log_weight_data)  # νw/(νw + 1), per datum
     taken_for_data = tf.sigmoid(-math.log(nu) - log_weight_noise)  # 1/(νw + 1), per noise image
     data = tf.reduce_mean(taken_for_noise[:, None] * scores_data, axis=0)
