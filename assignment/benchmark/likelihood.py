@@ -37,19 +37,13 @@ def newton(way: str, side: int) -> dict[str, float]:
 
 def dense(layer: StencilPrecision, moments: np.ndarray, tolerance: float = 1e-5) -> np.ndarray:
     """θ of the greatest likelihood, by Newton's method with F and Σ as matrices."""
-
-    def likelihood(theta):
-        operator = layer.operator(theta)
-        determinant = np.linalg.slogdet(operator.to_dense().numpy())[1]
-        return 0.5 * (determinant - theta @ moments) if operator.positive_definite() else -np.inf
-
     theta = double(layer)
     while True:
         expected, information = _information(layer, theta)
         gradient = 0.5 * (expected - moments)
         step = np.linalg.solve(information, gradient)
-        before = likelihood(theta)
-        while not likelihood(theta + step) > before - 1e-12:
+        before = mean_log_likelihood(layer, moments, theta)
+        while not mean_log_likelihood(layer, moments, theta + step) > before - 1e-12:  # NaN: Λ is indefinite.
             step = step / 2
         theta = theta + step
         if 0.5 * gradient @ step < tolerance:
