@@ -28,7 +28,7 @@ from data_files import (
 from PIL import Image
 
 from assignment.data import load_images, load_splits, preprocess
-from assignment.data.own import safe_name
+from assignment.data.images import safe_name
 from assignment.errors import UserError
 
 IMAGES = small_images()

@@ -16,11 +16,10 @@ from typing import BinaryIO
 
 import numpy as np
 
-from assignment.data.preprocessing import SPLITS, check_images
+from assignment.data.preprocessing import check_images
 from assignment.errors import UserError
 
 _TYPES = {0x08: "uint8", 0x09: "int8", 0x0B: "int16", 0x0C: "int32", 0x0D: "float32", 0x0E: "float64"}
-_PREFIXES = {"train": "train", "test": "t10k"}
 
 
 def read_folder(folder: str | os.PathLike) -> dict[str, np.ndarray]:
@@ -40,19 +39,18 @@ def read_folder(folder: str | os.PathLike) -> dict[str, np.ndarray]:
     if not os.path.isdir(folder):
         raise UserError(f"the IDX folder {folder} does not exist; name a folder that holds IDX files of images")
     paths = [path for depth in ("*", "*/*", "*/*/*") for path in sorted(folder.glob(depth)) if path.is_file()]
-    return {split: _read_only_one([path for path in paths if _holds(path, split)], split, folder) for split in SPLITS}
-
-
-def _read_only_one(paths: list[Path], split: str, folder: Path) -> np.ndarray:
-    """The images of the one file there is; of several, if they hold the same."""
-    if not paths:
-        example = f"{_PREFIXES[split]}-images-idx3-ubyte"
-        raise UserError(f"{folder} lacks the {split} images: an IDX file with a name such as {example}")
-    first, *others = map(_read, paths)
-    for path, other in zip(paths[1:], others, strict=True):
-        if not np.array_equal(first, other):
-            raise UserError(f"{paths[0]} and {path} both hold {split} images, and not the same; name the folder of one")
-    return first
+    arrays = {}
+    for split, prefix in (("train", "train"), ("test", "t10k")):
+        found = [path for path in paths if _holds(path, split)]
+        if not found:
+            example = f"{prefix}-images-idx3-ubyte"
+            raise UserError(f"{folder} lacks the {split} images: an IDX file with a name such as {example}")
+        arrays[split], *others = map(_read, found)
+        for path, other in zip(found[1:], others, strict=True):
+            if not np.array_equal(arrays[split], other):
+                both = f"{found[0]} and {path} both hold {split} images"
+                raise UserError(f"{both}, and not the same; name the folder of one")
+    return arrays
 
 
 def _holds(path: Path, split: str) -> bool:

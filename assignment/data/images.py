@@ -1,16 +1,19 @@
-"""Preprocessed images: made once, kept in the data folder, and read there as memory maps."""
+"""Preprocessed images, of a data set or the user's own: made once, kept in the data folder, read as memory maps."""
 
 import hashlib
 import os
-from dataclasses import dataclass
+import re
+import unicodedata
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from assignment.data.catalogue import SAMPLE, from_catalogue
-from assignment.data.own import own_images
-from assignment.data.preprocessing import SPLITS, RawImages, check_noise, check_splits, mean_image, noisy, sha256
+from assignment.data import idx
+from assignment.data.catalogue import DEFAULT, SAMPLE, from_catalogue, in_order, is_name
+from assignment.data.pictures import cut_or_whole
+from assignment.data.preprocessing import SPLITS, check_noise, check_splits, mean_image, noisy, raw_images, sha256
 from assignment.data.store import data_folder, kept, write_npy
 from assignment.errors import UserError, did_you_mean
 from assignment.progress import say
@@ -97,7 +100,7 @@ def load_splits(
     check_noise(noise_std, seed)
     noise_std, seed = float(noise_std), int(seed)
     folder = data_folder(data_dir)
-    raw = own_images(name, seed, **own) or from_catalogue(name, folder)
+    raw = _own_images(name, seed, **own) or from_catalogue(name, folder)
     made = hashlib.sha256(repr([_LAYOUT, raw.digest, np.__version__]).encode()).hexdigest()
     key = f"preprocessed/{raw.name}/std{noise_std}-seed{seed}-{made[:16]}"
     arrays, facts = kept(folder, key, partial(_write, raw, folder / key, noise_std, seed))
@@ -115,7 +118,7 @@ def prepare(name: str = "mnist", **options: object) -> str:
     )
 
 
-def _write(raw: RawImages, place: Path, noise_std: float, seed: int, folder: Path) -> dict:
+def _write(raw, place, noise_std, seed, folder):
     """Writes mean.npy, train.npy and test.npy to `folder`; returns the SHA-256 of the 8-bit images of each split."""
     scratch = folder.parent / "raw"
     scratch.mkdir()
@@ -129,3 +132,47 @@ def _write(raw: RawImages, place: Path, noise_std: float, seed: int, folder: Pat
         chunks = (chunk - mean for chunk in noisy(arrays[split], split, noise_std, seed))
         write_npy(folder / f"{split}.npy", arrays[split].shape, np.float32, chunks)
     return {split: sha256(arrays[split]) for split in SPLITS}
+
+
+def _own_images(name, seed, images=None, patch=None, patches=None, idx_dir=None, transpose=False):
+    """The user's own images, or the IDX files of a folder, as RawImages; None if neither is given.
+
+    They are called `name`, if that is free to choose or if they are the images of that set; else like their file or
+    folder.
+    """
+    given = idx_dir if images is None else images
+    if isinstance(given, str) and not given:
+        raise UserError("the path of the images is empty; name a file or a folder")
+    if images is not None and idx_dir is not None:
+        raise UserError("give images or idx_dir, not both")
+    if given is None:
+        if patch is not None or patches is not None or transpose:
+            raise UserError("patch, patches and transpose are for your own images; give images or idx_dir too")
+        return None
+    stem = "images"
+    if isinstance(given, (str, os.PathLike)):
+        real = Path(os.path.realpath(os.path.expanduser(given)))
+        stem = real.name if os.path.isdir(real) else real.stem
+        stem = "".join(letter if letter.isprintable() else " " for letter in stem)
+    if idx_dir is not None:
+        given = idx.read_folder(idx_dir)
+        as_they_are = patch is None and patches is None and not transpose
+        known = in_order(name, given) if as_they_are else None
+        if known:
+            return raw_images(name, f"the IDX files of {name}, by SHA-256", known)
+    raw = cut_or_whole(given, stem, patch, patches, transpose, seed)
+    if name != DEFAULT and not is_name(name):
+        if safe_name(name, "") != name:
+            raise UserError(f"name {name!r} cannot be that of a folder; say {safe_name(name, raw.digest)!r}")
+        return replace(raw, name=name)
+    called = safe_name(stem, raw.digest)
+    called = f"own-{called}" if is_name(called) else called
+    if name != DEFAULT or idx_dir is not None:
+        say(f"the images of {stem} are not known to be those of {name}; they are called {called!r}")
+    return replace(raw, name=called)
+
+
+def safe_name(text: str, digest: str) -> str:
+    """Text as the name of a folder, of ASCII letters, digits, `_`, `-` and `.`; where none are left, of a digest."""
+    text = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", text).strip("-.")[:60].rstrip("-.") or f"images-{digest[:6]}"
