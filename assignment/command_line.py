@@ -28,11 +28,11 @@ _PLAIN |= {"−": "-", "–": "-", "×": "x", "…": "...", "·": ",", "²": "^2
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one part and returns the exit status: 0 done, 1 a fit failed, 2 bad usage or input, 130 interrupted."""
     _print_whatever_the_encoding()
-    options = parser().parse_args(arguments)
+    options = vars(parser().parse_args(arguments))
     try:
         _prepare_surroundings()
         run_part = _import_run_part()
-        run_part(options.part, vars(options))
+        run_part(options.pop("part"), options)
     except (ValueError, TypeError) as error:  # A UserError is a ValueError.
         return _complain(error, 2)
     except (ArithmeticError, RuntimeError) as error:

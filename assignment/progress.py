@@ -26,9 +26,9 @@ def say(words: str, stream: TextIO | None = None) -> None:
 class Progress:
     """Called as progress(step, steps or None, words) after every step; `with` closes the bar."""
 
-    def __init__(self, name: str, stream: TextIO | None = None) -> None:
+    def __init__(self, name: str) -> None:
         self.name = name
-        self.stream = stream or sys.stderr
+        self.stream = sys.stderr
         self.draws = self.stream.isatty() or "ipykernel" in sys.modules
         self.bar = None
         self.last_line = time.monotonic()

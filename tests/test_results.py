@@ -85,7 +85,7 @@ def test_folders_are_read_in_order_and_may_be_missing(tmp_path):
 
 def test_a_run_killed_between_the_files_leaves_no_fit(tmp_path, monkeypatch):
     write_fit(tmp_path)
-    monkeypatch.setattr("assignment.results.fit_files.write_text", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr("assignment.results.write_text", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         write_fit(tmp_path)
     assert load_part(tmp_path / "nce") == []

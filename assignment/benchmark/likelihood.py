@@ -4,7 +4,7 @@ import time
 
 import numpy as np
 
-from assignment.fits.maximum_likelihood import maximise
+from assignment.fits.maximum_likelihood import TOLERANCE, maximise
 from assignment.lattice.gaussian import LatticeGaussian
 from assignment.lattice.information import data_moments, double, mean_log_likelihood
 from assignment.lattice.precision import StencilPrecision
@@ -35,7 +35,7 @@ def newton(way: str, side: int) -> dict[str, float]:
     return found | (_conditions(layer, theta) if way == "dense" else {})
 
 
-def dense(layer: StencilPrecision, moments: np.ndarray, tolerance: float = 1e-5) -> np.ndarray:
+def dense(layer: StencilPrecision, moments: np.ndarray) -> np.ndarray:
     """θ of the greatest likelihood, by Newton's method with F and Σ as matrices."""
     theta = double(layer)
     while True:
@@ -46,7 +46,7 @@ def dense(layer: StencilPrecision, moments: np.ndarray, tolerance: float = 1e-5)
         while not mean_log_likelihood(layer, moments, theta + step) > before - 1e-12:  # NaN: Λ is indefinite.
             step = step / 2
         theta = theta + step
-        if 0.5 * gradient @ step < tolerance:
+        if 0.5 * gradient @ step < TOLERANCE:
             return theta
 
 

@@ -36,11 +36,6 @@ class ExerciseData:
         self.strategy = strategy
         self.train, self.test = load_splits(**settings.of_data())
 
-    @property
-    def size(self) -> tuple[int, int]:
-        """(H, W)."""
-        return self.train.images.shape[1:]
-
     def held_out(self, layer: StencilPrecision, theta: np.ndarray | None = None) -> float:
         """Mean log-likelihood of a test image in nats, of the layer's weights or of others."""
         return mean_log_likelihood(layer, self._test_moments(layer.connectivity, layer.weighting), theta)
@@ -62,7 +57,7 @@ class ExerciseData:
     @functools.cache  # noqa: B019
     def middle_covariance(self) -> np.ndarray:
         """Covariance of the middle pixel with every pixel, of the training images, [H, W]."""
-        row, column = (n // 2 for n in self.size)
+        row, column = (n // 2 for n in self.train.mean.shape)
         products = (np.einsum("n,nhw->hw", x[:, row, column], x) for x in map(as_float64, chunks(self.train.images)))
         return sum(products) / len(self.train.images)
 

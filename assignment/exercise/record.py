@@ -105,7 +105,7 @@ def _facts(trained):
 def _arrays(trained):
     """Λ, samples beside data, one pixel's covariance, how likely the test images are, and the training."""
     data, layer, result = trained.data, trained.layer, trained.result
-    mean, (height, width), theta = data.train.mean, data.size, as_float64(layer.theta)
+    mean, theta, (height, width) = data.train.mean, as_float64(layer.theta), data.train.mean.shape
     rows, columns = weight_pixels(layer.connectivity, height, width)
     values = np.repeat(theta, layer.edge_counts) if layer.shared else theta
     off = rows != columns

@@ -4,7 +4,7 @@ import sys
 import tempfile
 import time
 from contextlib import nullcontext
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,7 @@ KEEPING = ("bonus8", "report")  # the parts of many fits: those that are there a
 
 def run_part(part: str, options: dict[str, Any]) -> None:
     """Runs a part with the command line's options: fits, saves, draws, tabulates, prints."""
-    settings = Settings(**{field.name: options[field.name] for field in fields(Settings) if field.name in options})
+    settings = Settings(**options)
     if part == "data":
         return say(prepare(**settings.of_data()), sys.stdout)
     if part == "bench":
