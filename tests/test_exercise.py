@@ -14,11 +14,11 @@ from small_parts import small
 
 import assignment
 from assignment.command_line import parser
-from assignment.exercise import findings, run
-from assignment.exercise.data import ExerciseData, Trained
+from assignment.exercise import record, run
+from assignment.exercise.data import ExerciseData
 from assignment.exercise.estimators import ESTIMATORS
 from assignment.exercise.plan import flip, plan
-from assignment.exercise.record import _arrays, _likelihoods, save
+from assignment.exercise.record import Trained, _arrays, _likelihoods, save
 from assignment.exercise.settings import FITTING, PARTS, Settings
 from assignment.fits.result import FitResult
 from assignment.lattice.gaussian import LatticeGaussian
@@ -44,7 +44,7 @@ def test_every_estimator_names_functions_that_there_are():
     for row in ESTIMATORS:
         assert callable(getattr(assignment, row.fit)) and row.name in FITTING
         for name in filter(None, [row.arguments, row.findings]):
-            assert callable(getattr(findings, name))
+            assert callable(getattr(record, name))
 
 
 def test_options_and_defaults_are_those_of_the_settings():

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import functools
 import time
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -13,15 +11,10 @@ import tensorflow as tf
 from assignment import fit_maximum_likelihood
 from assignment.data import load_splits
 from assignment.data.minibatches import chunks
-from assignment.exercise.estimators import Estimator
 from assignment.exercise.settings import Settings
 from assignment.fits.result import FitResult
-from assignment.lattice.gaussian import LatticeGaussian
 from assignment.lattice.information import data_moments, mean_log_likelihood
 from assignment.lattice.precision import StencilPrecision
-
-# What an estimator adds to what is saved of every fit: facts and arrays.
-Found = tuple[dict[str, Any], dict[str, Any]]
 
 
 class ExerciseData:
@@ -58,33 +51,6 @@ class ExerciseData:
     def middle_covariance(self) -> np.ndarray:
         """Covariance of the middle pixel with every pixel, of the training images, [H, W]."""
         row, column = (n // 2 for n in self.train.mean.shape)
-        products = (np.einsum("n,nhw->hw", x[:, row, column], x) for x in map(as_float64, chunks(self.train.images)))
+        parts = chunks(self.train.images)
+        products = (np.einsum("n,nhw->hw", x[:, row, column], x, dtype=np.float64) for x in parts)
         return sum(products) / len(self.train.images)
-
-
-@dataclass(frozen=True, eq=False)
-class Trained:
-    """One fit that is done, and what it was made of; `part` is the part in whose folder it is kept."""
-
-    data: ExerciseData
-    row: Estimator
-    part: str
-    settings: Settings
-    layer: StencilPrecision
-    result: FitResult
-    seconds: float
-
-
-def as_float64(values: np.ndarray) -> np.ndarray:
-    """The values in float64, as exact quantities are computed."""
-    return np.asarray(values, np.float64)
-
-
-def gaussian(layer: StencilPrecision, theta: np.ndarray, mean: np.ndarray | None = None) -> LatticeGaussian:
-    """The Gaussian of other weights θ on the layer's lattice, in float64."""
-    return LatticeGaussian(layer.operator(as_float64(theta)), mean=None if mean is None else as_float64(mean))
-
-
-def log_partition(layer: StencilPrecision, theta: np.ndarray) -> float:
-    """log Z of other weights θ, in float64."""
-    return float(gaussian(layer, theta).log_partition())

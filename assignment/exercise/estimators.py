@@ -18,8 +18,8 @@ class Estimator:
     module: str  # in `assignment.fits`, where the next is
     fit: str  # the function that fits it, public in `assignment`
     options: Mapping[str, str] = field(default_factory=dict)  # what that function is always given
-    # Functions in `assignment.exercise.findings`: (data, settings) → further arguments of the fit, from what the user
-    # chose; and (an `assignment.exercise.data.Trained`) → (facts, arrays) to save beside what is saved of every fit.
+    # Functions in `assignment.exercise.record`: (data, settings) → further arguments of the fit, from what the user
+    # chose; and (an `assignment.exercise.record.Trained`) → (facts, arrays) to save beside what is saved of every fit.
     arguments: str | None = None
     findings: str | None = None
     minibatches: bool = True  # whether an optimizer trains it on minibatches, which replicas may share

@@ -13,10 +13,10 @@ import tensorflow as tf
 import assignment
 from assignment.data import prepare
 from assignment.errors import UserError
-from assignment.exercise import findings, report
-from assignment.exercise.data import ExerciseData, Trained
+from assignment.exercise import record, report
+from assignment.exercise.data import ExerciseData
 from assignment.exercise.plan import Planned, flip, plan
-from assignment.exercise.record import fit_name_for, folder, request, save
+from assignment.exercise.record import Trained, fit_name_for, folder, request, save
 from assignment.exercise.settings import Settings
 from assignment.fits.bridges import log_partition_from_diagonal
 from assignment.fits.result import FitResult
@@ -104,14 +104,14 @@ def _fit(planned: Planned, data: ExerciseData) -> Fit:
         else:
             layer = StencilPrecision(settings.connectivity, settings.weights).match_variances(data.train.images)
             arguments = dict(row.options, optimizer=settings.optimizer, strategy=data.strategy)
-            arguments |= getattr(findings, row.arguments)(data, settings) if row.arguments else {}
+            arguments |= getattr(record, row.arguments)(data, settings) if row.arguments else {}
             start = time.perf_counter()
             result = getattr(assignment, row.fit)(layer, data.train, seed=settings.seed, progress=progress, **arguments)
             seconds = time.perf_counter() - start
     if settings.log_partition:
         result = _with_constant(layer, result, settings.seed)
     trained = Trained(data, row, part, settings, layer, result, seconds)
-    facts, arrays = getattr(findings, row.findings)(trained) if row.findings else ({}, {})
+    facts, arrays = getattr(record, row.findings)(trained) if row.findings else ({}, {})
     return save(trained, facts | _coin(part, settings), arrays)
 
 
