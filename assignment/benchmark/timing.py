@@ -15,8 +15,7 @@ ENOUGH = 0.5  # seconds of repetitions
 
 def median_seconds(function: Callable) -> float:
     """The median time of a function whose results are awaited, of up to 30 calls after the first."""
-    function = _awaited(function)
-    function()
+    _seconds(function)
     times = []
     while sum(times) < ENOUGH and len(times) < 30:
         times.append(_seconds(function))
@@ -25,22 +24,17 @@ def median_seconds(function: Callable) -> float:
 
 def side_by_side(functions: dict[str, Callable], rounds: int = 10, calls: int = 3) -> dict[str, float]:
     """The median times of functions by name, taken in turns: whatever else the machine does hits them all alike."""
-    functions = {name: _awaited(function) for name, function in functions.items()}
     times = {name: [] for name in functions}
     for _ in range(rounds):
         for name, function in functions.items():
-            function()  # The others have emptied the caches.
+            _seconds(function)  # The others have emptied the caches.
             times[name] += [_seconds(function) for _ in range(calls)]
     return {name: statistics.median(found) for name, found in times.items()}
 
 
-def _awaited(function):
-    return lambda: tf.nest.map_structure(np.asarray, function())
-
-
 def _seconds(function):
     start = time.perf_counter()
-    function()
+    tf.nest.map_structure(np.asarray, function())  # Waits for the results.
     return time.perf_counter() - start
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from assignment.reporting.drawing.style import new_figure, save, style
 from assignment.reporting.latex import across, escape, row, tabular
+from assignment.reporting.numbers import rough
 
 _SHOWN = (8, 28, 64, 100, 128, 256, 1024)
 
@@ -17,9 +18,9 @@ def bench_table(results: dict[str, Any]) -> str:
     for side in _SHOWN:
         for way, cases in results["sizes"].items():
             if case := cases.get(side):
-                milliseconds = [_milliseconds(case["seconds"][operation]) for operation in operations]
+                milliseconds = [rough(1e3 * case["seconds"][operation]) for operation in operations]
                 lines.append(row([f"${side}^2$", way.replace("_", " "), *milliseconds, f"{case['bytes'] / 1e6:.0f}"]))
-    steps = "; ".join(f"{what} {_milliseconds(seconds)}" for what, seconds in results["steps"].items())
+    steps = "; ".join(f"{what} {rough(1e3 * seconds)}" for what, seconds in results["steps"].items())
     notes = (
         f"Milliseconds for one image; MB: growth of the process. {results['machine']}.",
         f"One NCE step, 512 + 512 images of $28^2$ pixels, in ms: {steps.replace('_', ' ')}.",
@@ -58,8 +59,8 @@ def terminal_lines(results: dict[str, Any]) -> Iterator[str]:
     yield "log det and one sample (ms), growth of the process (MB):"
     for way, cases in results["sizes"].items():
         for side, case in cases.items():
-            times = f"{_milliseconds(case['seconds']['log det']):>9s} {_milliseconds(case['seconds']['sample']):>9s}"
-            yield f"  {side:>5} × {side:<5} {way:18s} {times} {case['bytes'] / 1e6:8.0f}"
+            times = "".join(f"{rough(1e3 * case['seconds'][operation]):>9s} " for operation in ("log det", "sample"))
+            yield f"  {side:>5} × {side:<5} {way:18s} {times}{case['bytes'] / 1e6:8.0f}"
     for weights, sides in results["pixel_steps"].items():
         each = ", ".join(f"{side}²: {1e9 * seconds:.1f}" for side, seconds in sides.items())
         yield f"A telescoped step, {weights.replace('_', ' ')} weights, nanoseconds per pixel of data: {each}"
@@ -75,8 +76,3 @@ def terminal_lines(results: dict[str, Any]) -> Iterator[str]:
         f"{', '.join(f'{z:+.1f}' for z in off)} standard errors off; c − log Z = "
         f"{fit['log_partition'] - fit['exact']:+.2f} ± {fit['standard_error']:.2f} nats, log Z being {fit['exact']:.0f}"
     )
-
-
-def _milliseconds(seconds):
-    value = 1e3 * seconds
-    return f"{value:.2f}" if value < 10 else f"{value:.0f}"
