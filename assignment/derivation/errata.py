@@ -61,35 +61,32 @@ def example(
 # As written. `e` is an Example; θ is where it is evaluated.
 
 
-def _quadratic(x, difference):
-    return -2 * correct.energy(x, difference)
-
-
-def _determinants(e, theta):
-    """½ log(det Λ_n/det Λ_θ)."""
-    return 0.5 * (correct.log_determinant(e.noise_precision) - correct.log_determinant(e.precision(theta)))
-
-
-def _log_weight(e, theta, x):
-    """Step 2."""
-    return _determinants(e, theta) + _quadratic(x, e.noise_precision - e.precision(theta))
+def _quadratic(e, theta, x):
+    """xᵀ(Λ_n − Λ_θ)x, Step 2 without the ½."""
+    return -2 * correct.energy(x, e.noise_precision - e.precision(theta))
 
 
 def _constant(e, theta):
-    """log(ν Z_θ/Z_n), whose sign is in question."""
-    return math.log(e.nu) + _determinants(e, theta)
+    """log(ν Z_θ/Z_n) = ½ log(ν² det Λ_n/det Λ_θ), whose sign is in question."""
+    determinants = [correct.log_determinant(precision) for precision in (e.noise_precision, e.precision(theta))]
+    return math.log(e.nu) + 0.5 * (determinants[0] - determinants[1])
+
+
+def _log_odds(e, theta):
+    """log νw on data and on noise, Step 2."""
+    return [_constant(e, theta) + _quadratic(e, theta, x) for x in (e.data, e.noise)]
 
 
 def _objective(e, theta):
     """Step 3: its first term, and J."""
-    first = e.nu * tf.reduce_mean(_quadratic(e.noise, e.noise_precision - e.precision(theta)))
-    data, noise = (tf.nn.softplus(math.log(e.nu) + _log_weight(e, theta, x)) for x in (e.data, e.noise))
+    first = e.nu * tf.reduce_mean(_quadratic(e, theta, e.noise))
+    data, noise = map(tf.nn.softplus, _log_odds(e, theta))
     return first, first - e.nu * _constant(e, theta) - tf.reduce_mean(data) - e.nu * tf.reduce_mean(noise)
 
 
 def _gradients(e, theta):
     """The line before Step 4; the same with Step 4's factor of the trace; Step 4."""
-    share, noise_share = (tf.sigmoid(math.log(e.nu) + _log_weight(e, theta, x)) / e.nu for x in (e.data, e.noise))
+    share, noise_share = (tf.sigmoid(odds) / e.nu for odds in _log_odds(e, theta))
     moments, noise_moments = (correct.quadratic_derivatives(x, e.derivative) for x in (e.data, e.noise))
     traces = correct.trace_derivatives(e.precision(theta), e.derivative)
 
@@ -153,7 +150,7 @@ def errata() -> list[dict]:
              DEFINITION, truth, objective, average),
         _row("$w(x)$, Step 2", r"$\exp(x^T(\Lambda_n-\Lambda_\theta)x)$",
              r"$\exp(\frac12x^T(\Lambda_\theta-\Lambda_n)x)$", DEFINITION,
-             ratio, log_w[1], _log_weight(e, theta, e.noise)),
+             ratio, log_w[1], _log_odds(e, theta)[1] - math.log(nu)),
         _row("Step 3: first term", r"$\frac{\nu}{M}\sum_j x_j'^T(\Lambda_n-\Lambda_\theta)x_j'$",
              r"$\frac{\nu}{2M}\sum_j x_j'^T(\Lambda_\theta-\Lambda_n)x_j'$", DEFINITION,
              first_term, -0.5 * their_first_term, their_first_term),
