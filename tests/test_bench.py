@@ -2,9 +2,8 @@
 
 import pytest
 
-from assignment.benchmark.case import WAYS, measure
+from assignment.benchmark.case import WAYS, PeakMemory, measure, side_by_side
 from assignment.benchmark.likelihood import newton
-from assignment.benchmark.timing import PeakMemory, side_by_side
 from assignment.reporting.bench import bench_table, draw_bench, terminal_lines
 
 OPERATIONS = ("quadratic form", "product", "log det", "sample", "log_prob")

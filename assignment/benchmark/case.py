@@ -1,21 +1,26 @@
 """One size and one way of working, in a process of its own: `python -m assignment.benchmark.case WAY SIDE`.
 
-Prints JSON: seconds of each operation on one image, and by how many bytes the process grew.
+Prints JSON: seconds of each operation on one image, and by how many bytes the process grew. How both are measured
+stands below.
 """
 
 import json
+import re
+import statistics
 import sys
+import time
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from assignment.benchmark.timing import PeakMemory, median_seconds
 from assignment.lattice.gaussian import LatticeGaussian
 from assignment.lattice.precision import StencilPrecision
 
+ENOUGH = 0.5  # seconds of repetitions
 Operations = dict[str, Callable[[tf.Tensor], tf.Tensor]]  # on one image [1, H, W]
 
 
@@ -79,6 +84,46 @@ def new_layer(weights: str, side: int, values: tuple[float, float, float] = (3.0
 
 
 WAYS = {"dense": dense} | {f"stencil, {weights}": partial(stencil, weights) for weights in ("shared", "per_edge")}
+
+
+def median_seconds(function: Callable) -> float:
+    """The median time of a function whose results are awaited, of up to 30 calls after the first."""
+    _seconds(function)
+    times = []
+    while sum(times) < ENOUGH and len(times) < 30:
+        times.append(_seconds(function))
+    return statistics.median(times)
+
+
+def side_by_side(functions: dict[str, Callable], rounds: int = 10, calls: int = 3) -> dict[str, float]:
+    """The median times of functions by name, taken in turns: whatever else the machine does hits them all alike."""
+    times = {name: [] for name in functions}
+    for _ in range(rounds):
+        for name, function in functions.items():
+            _seconds(function)  # The others have emptied the caches.
+            times[name] += [_seconds(function) for _ in range(calls)]
+    return {name: statistics.median(found) for name, found in times.items()}
+
+
+def _seconds(function):
+    start = time.perf_counter()
+    tf.nest.map_structure(np.asarray, function())  # Waits for the results.
+    return time.perf_counter() - start
+
+
+class PeakMemory:
+    """How far a process grows beyond what it holds now: Linux keeps a high-water mark, which can be set back."""
+
+    def __init__(self) -> None:
+        Path("/proc/self/clear_refs").write_text("5")
+        self.before = self._read("VmRSS")
+
+    def growth(self) -> int:
+        """Bytes."""
+        return max(0, self._read("VmHWM") - self.before)
+
+    def _read(self, field):
+        return 1024 * int(re.search(rf"{field}:\s*(\d+)", Path("/proc/self/status").read_text())[1])
 
 
 if __name__ == "__main__":

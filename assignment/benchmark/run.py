@@ -1,6 +1,7 @@
 """All that `make bench` measures, to a table, a figure, a JSON file and words."""
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -8,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
 from assignment.benchmark.case import new_layer
 from assignment.benchmark.likelihood import newton
 from assignment.benchmark.step import nce_steps, telescoped_seconds_per_pixel
-from assignment.benchmark.timing import machine
 from assignment.fits.telescoped_nce import fit_telescoped_nce
 from assignment.lattice.gaussian import LatticeGaussian
 from assignment.lattice.information import double, shared_information
@@ -89,3 +90,12 @@ def recover(side: int, progress: Progress | None = None) -> dict[str, Any]:
         "exact": float(LatticeGaussian(layer.operator(double(layer))).log_partition()),
         "seconds": time.monotonic() - start,
     }
+
+
+def machine() -> str:
+    """What the numbers were measured on, in words."""
+    devices = tf.config.list_physical_devices("GPU")
+    if devices:
+        names = [tf.config.experimental.get_device_details(device).get("device_name", "GPU") for device in devices]
+        return f"{len(devices)} GPU ({', '.join(sorted(set(names)))}), TensorFlow {tf.__version__}"
+    return f"{len(os.sched_getaffinity(0))} CPU cores, TensorFlow {tf.__version__}"

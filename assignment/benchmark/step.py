@@ -6,8 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from assignment.benchmark.case import new_layer
-from assignment.benchmark.timing import median_seconds, side_by_side
+from assignment.benchmark.case import median_seconds, new_layer, side_by_side
 from assignment.fits.fixed_nce import TOGETHER
 from assignment.lattice.precision import StencilPrecision
 from assignment.objectives.nce import NCE, nce_loss
