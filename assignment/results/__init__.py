@@ -8,7 +8,6 @@ fit gives the same bytes, but for `seconds`. All log-likelihoods and constants a
 Facts (JSON). No number is NaN or infinite: null stands where there is none.
 
     part            "nce", "cnce", "sm", "second", "ml", "bonus8"
-    fit             the name of the file
     estimator       "nce", "cnce", "sm", "ml"
     variant         nce: "fixed", "telescoped"; cnce: "isotropic", "matched"; sm: "plain", "preconditioned"; ml: null
     connectivity    4 or 8
@@ -121,7 +120,6 @@ def save_fit(directory: str | Path, name: str, record: dict, arrays: dict) -> Fi
       ValueError: a number is not finite, a key is missing, Λ is not symmetric. No file is then touched.
       UserError: the folder cannot be written to.
     """
-    record = {**record, "fit": name}
     # Numbers and arrays of NumPy have `tolist`.
     text = json.dumps(record, indent=2, sort_keys=True, ensure_ascii=False, default=lambda value: value.tolist())
     record = _checked_record(text)
