@@ -43,7 +43,7 @@ def root(tmp_path_factory):
 
 def test_reporting_never_waits_for_what_it_does_not_need():
     code = "import sys\nfrom assignment.reporting import tables, macros\nassert 'matplotlib' not in sys.modules\n"
-    code += "from assignment.reporting import figures, notebook\n"
+    code += "from assignment.reporting import figures\n"
     code += "assert not {'tensorflow', 'keras', 'matplotlib.pyplot'} & {*sys.modules}"
     subprocess.run([sys.executable, "-c", code], check=True)
 
