@@ -6,7 +6,7 @@ from data_files import sha256, small_images
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from assignment.data import load_images, load_splits, prepare, preprocess
+from assignment.data import load_images, load_splits, preprocess
 from assignment.data.minibatches import chunks, minibatches
 from assignment.errors import UserError
 
@@ -111,9 +111,10 @@ def test_the_sample_is_mnist(pytestconfig):
         assert words in text
 
 
-def test_prepare_says_what_is_there(monkeypatch):
-    line = prepare("mnist_sample")
-    assert line.startswith("mnist_sample: 2,000 training and 500 test images of 28×28 pixels in ") and "\n" not in line
+def test_the_part_data_says_what_is_there(run_here):
+    status, printed, _ = run_here("data", "--dataset", "mnist_sample")
+    start = "mnist_sample: 2,000 training and 500 test images of 28×28 pixels in "
+    assert status == 0 and printed.startswith(start) and printed.count("\n") == 1
 
 
 BAD_ARRAYS = {

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from data_files import COUNTS, FILE_NAMES, alter, contents, small_images, truncate, write_idx
 
-from assignment.data import catalogue, load_splits, network, prepare, preprocess
+from assignment.data import catalogue, load_splits, network, preprocess
 from assignment.data.preprocessing import raw_images
 from assignment.errors import UserError
 
@@ -286,7 +286,7 @@ def silent(*arguments):
 def test_other_sets_have_nothing_to_fall_back_on(tmp_path, monkeypatch):
     monkeypatch.setattr(network, "require", silent)
     with pytest.raises(UserError, match="'kmnist' .* no answer from there"):
-        prepare("kmnist", data_dir=tmp_path / "data")
+        load_splits("kmnist", data_dir=tmp_path / "data")
 
 
 # A stand-in for npm that "packs" the archive named by the environment variable ARCHIVE.

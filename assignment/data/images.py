@@ -108,16 +108,6 @@ def load_splits(
     return tuple(Images(arrays[split], mean, raw.source, raw.name, facts[split], fallback) for split in SPLITS)
 
 
-def prepare(name: str = "mnist", **options: object) -> str:
-    """Makes all ready that `load_splits` with these arguments needs; returns a line that says what is there."""
-    train, test = load_splits(name, **options)
-    height, width = train.mean.shape
-    return (
-        f"{train.name}: {len(train.images):,} training and {len(test.images):,} test images of {height}×{width} pixels "
-        f"in {data_folder(options.get('data_dir'))} ({train.source})"
-    )
-
-
 def _write(raw, place, noise_std, seed, folder):
     """Writes mean.npy, train.npy and test.npy to `folder`; returns the SHA-256 of the 8-bit images of each split."""
     scratch = folder.parent / "raw"

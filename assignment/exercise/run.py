@@ -11,7 +11,8 @@ from typing import Any
 import tensorflow as tf
 
 import assignment
-from assignment.data import prepare
+from assignment.data import load_splits
+from assignment.data.store import data_folder
 from assignment.errors import UserError
 from assignment.exercise import record, report
 from assignment.exercise.data import ExerciseData
@@ -35,7 +36,10 @@ def run_part(part: str, options: dict[str, Any]) -> None:
     """Runs a part with the command line's options: fits, saves, draws, tabulates, prints."""
     settings = Settings(**options)
     if part == "data":
-        return say(prepare(**settings.of_data()), sys.stdout)
+        train, test = load_splits(**settings.of_data())
+        height, width = train.mean.shape
+        counts = f"{len(train.images):,} training and {len(test.images):,} test images of {height}×{width} pixels"
+        return say(f"{train.name}: {counts} in {data_folder(settings.data_dir)} ({train.source})", sys.stdout)
     if part == "bench":
         from assignment.benchmark.run import run
 

@@ -99,7 +99,7 @@ class Settings:
     # fmt: on
 
     def of_data(self) -> dict[str, Any]:
-        """The arguments of `load_splits`, and of `prepare`, that a user chose."""
+        """The arguments of `load_splits` that a user chose."""
         names = ("seed", "images", "patch", "patches", "data_dir", "idx_dir", "transpose")
         return {"name": self.name or self.dataset} | {name: getattr(self, name) for name in names}
 
