@@ -40,7 +40,7 @@ def settings(data, tmp_path):
 
 
 def test_every_estimator_names_functions_that_there_are():
-    assert len({row.kind for row in ESTIMATORS}) == len(ESTIMATORS)
+    assert len({(row.name, row.variant) for row in ESTIMATORS}) == len(ESTIMATORS)
     for row in ESTIMATORS:
         assert callable(getattr(assignment, row.fit)) and row.name in FITTING
         for name in filter(None, [row.arguments, row.findings]):
@@ -67,8 +67,8 @@ def test_the_coin_is_decided_by_its_seed():
 
 def test_bonus8_makes_everything_with_both_neighbourhoods():
     planned = plan("bonus8", Settings())
-    kinds = {(row.kind, s.connectivity, s.weights) for row, _, s in planned}
-    assert kinds == {(row.kind, k, w) for row in ESTIMATORS for k in (4, 8) for w in ("shared", "per_edge")}
+    kinds = {(row.label, s.connectivity, s.weights) for row, _, s in planned}
+    assert kinds == {(row.label, k, w) for row in ESTIMATORS for k in (4, 8) for w in ("shared", "per_edge")}
     assert all(part == ("bonus8" if s.connectivity == 8 else row.name) for row, part, s in planned)
 
 

@@ -24,11 +24,6 @@ class Estimator:
     findings: str | None = None
     minibatches: bool = True  # whether an optimizer trains it on minibatches, which replicas may share
 
-    @property
-    def kind(self) -> str:
-        """Name and variant in one word, such as "nce-fixed"; "ml" where there is only one variant."""
-        return "-".join(filter(None, [self.name, self.variant]))
-
 
 # The parts of the command line that fit one estimator each.
 ESTIMATING = {

@@ -90,7 +90,7 @@ def _kept(planned: Planned, data: ExerciseData) -> Fit | None:
         facts = {key: value for key, value in fit.record.items() if key != "coin"}
         facts |= {"part": part} | _coin(part, settings)
         if same_data and same_request and (place != part or facts == fit.record):
-            say(f"{row.label} {settings.weights} {settings.connectivity}: there already")
+            say(f"{name}: there already")
             return fit if place == part else save_fit(folder(settings, data, part), name, facts, arrays)
     return None
 
@@ -102,7 +102,7 @@ def _coin(part, settings):
 def _fit(planned: Planned, data: ExerciseData) -> Fit:
     """Makes one fit and saves it."""
     row, part, settings = planned
-    with Progress(f"{row.kind} {settings.weights} {settings.connectivity}") as progress:
+    with Progress(fit_name_for(row, settings)) as progress:
         if not row.minibatches:
             layer, result, seconds = data.maximum_likelihood(settings.connectivity, settings.weights)
         else:
