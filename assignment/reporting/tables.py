@@ -13,13 +13,19 @@ from assignment.reporting.numbers import gap, nats, rough, small
 from assignment.reporting.selection import part_fits, remarks
 from assignment.results import Fit, load_results, write_text
 
-# The columns of a table of results: heads of several columns, with {column: (head, alignment)} below each.
-_COLUMNS = (
-    ("", {"label": ("Estimator", "l"), "stencil": (r"weights of $\Lambda$", "l")}),
-    (r"$\log Z$ (nats)", {"exact": ("exact", "r"), "gap": ("$c-{}$exact", "r"), "error": ("", "@{\\ }l")}),
-    ("test (nats)", {"test": ("per image", "r"), "below": ("to ceiling", "r")}),
-    ("", {"left": ("left", "r"), "least": (r"$\lambda_{\min}$", "r"), "seconds": ("s", "r")}),
-)
+# The columns of a table of results: {column: (head, alignment)}.
+_COLUMNS = {
+    "label": ("Estimator", "l"),
+    "stencil": (r"weights of $\Lambda$", "l"),
+    "exact": (r"$\log Z$/nats", "r"),
+    "gap": (r"$c-\log Z$", "r"),
+    "error": ("", "@{\\ }l"),
+    "test": ("test/nats", "r"),
+    "below": ("to ceiling", "r"),
+    "left": ("left", "r"),
+    "least": (r"$\lambda_{\min}$", "r"),
+    "seconds": ("s", "r"),
+}
 _NOTE_WIDTH = 105
 _TERMINAL_HEADS = (
     ("", "", "log Z", "log Z", "log Z", "test", "ceiling", "test", "", "", ""),
@@ -78,7 +84,9 @@ def results_table(fits: Iterable[Fit], notes: Iterable[str] = ()) -> str:
     marks = {words: f"$^{{{chr(ord('a') + place)}}}$" for place, words in enumerate(endings)}
     cells = {fit.name: _cells(fit, marks.get(labels.short_ending(fit), "")) for fit in ordered}
     said_of_some = {key for each in cells.values() for key, words in each.items() if words not in ("", "--")}
-    columns, alignment, lines = _heads(said_of_some)
+    columns = [key for key in _COLUMNS if key in said_of_some]
+    heads, alignment = zip(*(_COLUMNS[key] for key in columns), strict=True)
+    lines = [row(heads)]
     for family, group in labels.by_family(ordered).items():
         _embolden(cells, group, "gap", "log_partition")
         _embolden(cells, group, "below", "held_out")
@@ -91,22 +99,8 @@ def results_table(fits: Iterable[Fit], notes: Iterable[str] = ()) -> str:
     said = [f"{mark} {escape(words)}" for words, mark in marks.items()]
     said += [escape(line) for words in notes for line in textwrap.wrap(words, _NOTE_WIDTH)]
     lines += [r"\bottomrule", *(across(len(columns), rf"\footnotesize {line}") for line in said)]
-    return r"\begingroup\setlength{\tabcolsep}{2.5pt}%" + "\n" + tabular(alignment, lines).rstrip() + "\\endgroup\n"
-
-
-def _heads(shown):
-    """Of the columns that are shown: their names, their alignment, and their heads, rows of a table."""
-    columns, above, rules = {}, [], []
-    for words, group in _COLUMNS:
-        group = {key: column for key, column in group.items() if key in shown}
-        if words and group:
-            above.append(rf"\multicolumn{{{len(group)}}}{{c}}{{{words}}}")
-            rules.append(rf"\cmidrule(lr){{{len(columns) + 1}-{len(columns) + len(group)}}}")
-        else:
-            above += [""] * len(group)
-        columns |= group
-    heads, alignment = zip(*columns.values(), strict=True)
-    return list(columns), "".join(alignment), [row(above), " ".join(rules), row(heads)]
+    text = tabular("".join(alignment), lines).rstrip()
+    return r"\begingroup\setlength{\tabcolsep}{2.5pt}%" + f"\n{text}\\endgroup\n"
 
 
 def _printed(fit):

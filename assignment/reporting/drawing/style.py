@@ -35,7 +35,6 @@ _RULES = {
     "font.family": "STIXGeneral",  # goes with LaTeX text, and embeds six times faster than the default
     "font.size": 9,
     "axes.titlesize": 9,
-    "axes.labelsize": 9,
     "xtick.labelsize": 8,
     "ytick.labelsize": 8,
     "legend.fontsize": 8,
