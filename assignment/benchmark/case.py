@@ -27,12 +27,12 @@ Operations = dict[str, Callable[[tf.Tensor], tf.Tensor]]  # on one image [1, H, 
 def measure(way: str, side: int) -> dict[str, Any]:
     """{"seconds": {operation: seconds}, "bytes": growth} for a way of `WAYS`."""
     tf.linalg.cholesky(tf.eye(2)).numpy()  # Wakes TensorFlow.
-    memory = PeakMemory()
+    growth = growth_from_now()
     x, operations = tf.random.stateless_normal([1, side, side], [0, 1]), WAYS[way](side)
     # With x as an argument: what follows from a constant alone is found while the graph is built.
     graphs = {name: tf.function(operation, autograph=False) for name, operation in operations.items()}
     seconds = {name: median_seconds(partial(graph, x)) for name, graph in graphs.items()}
-    return {"seconds": seconds, "bytes": memory.growth()}
+    return {"seconds": seconds, "bytes": growth()}
 
 
 def stencil(weights: str, side: int) -> Operations:
@@ -111,19 +111,18 @@ def _seconds(function):
     return time.perf_counter() - start
 
 
-class PeakMemory:
-    """How far a process grows beyond what it holds now: Linux keeps a high-water mark, which can be set back."""
+def growth_from_now() -> Callable[[], int]:
+    """A function that says by how many bytes the process has grown at most since this call.
 
-    def __init__(self) -> None:
-        Path("/proc/self/clear_refs").write_text("5")
-        self.before = self._read("VmRSS")
+    Linux keeps a high-water mark, which can be set back.
+    """
 
-    def growth(self) -> int:
-        """Bytes."""
-        return max(0, self._read("VmHWM") - self.before)
-
-    def _read(self, field):
+    def read(field):
         return 1024 * int(re.search(rf"{field}:\s*(\d+)", Path("/proc/self/status").read_text())[1])
+
+    Path("/proc/self/clear_refs").write_text("5")
+    before = read("VmRSS")
+    return lambda: max(0, read("VmHWM") - before)
 
 
 if __name__ == "__main__":
