@@ -17,7 +17,8 @@ LAYERS = [
     ("errors", "seeds", "progress"),
     ("checks",),
     ("data", "lattice", "results"),
-    ("objectives", "derivation"),
+    ("objectives",),
+    ("derivation",),
     ("training",),
     ("fits",),
     ("exercise/estimators",),  # tables, which the figures and the command line read

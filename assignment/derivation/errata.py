@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from assignment.derivation import formulas as correct
 from assignment.lattice.precision import StencilPrecision
+from assignment.objectives.nce import nce_loss
 
 
 class Example(NamedTuple):
@@ -120,7 +121,7 @@ def errata() -> list[dict]:
         return correct.objective_by_definition(e.data, e.noise, e.precision(t), noise_precision, nu)
 
     # The objective.
-    truth, objective = definition(theta), correct.objective(*log_w, nu)
+    truth, objective = definition(theta), -nce_loss(-log_w[0], -log_w[1], nu)
     model_factored = correct.objective_model_factored(*log_w, nu)
     # With −ν log(ν Z_θ/Z_n) in the place of +ν log(ν Z_θ/Z_n).
     wrong_sign = model_factored - 2 * nu * _constant(e, theta)

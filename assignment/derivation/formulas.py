@@ -67,7 +67,8 @@ def log_weight(x: Tensor, precision: Tensor, noise_precision: Tensor, c: Constan
     return -energy(x, precision - noise_precision) + constant
 
 
-# Step 3: three forms of one number J, a log-likelihood: to be maximised.
+# Step 3: forms of one number J, a log-likelihood: to be maximised. The one that needs no cancellation is that which
+# trains, −`nce_loss` in `assignment.objectives.nce`.
 
 
 def objective_by_definition(
@@ -93,13 +94,6 @@ def objective_model_factored(log_weight_data: Tensor, log_weight_noise: Tensor, 
     log_nu = math.log(nu)
     data, noise = (tf.reduce_mean(tf.nn.softplus(log_nu + log_w)) for log_w in (log_weight_data, log_weight_noise))
     return nu * tf.reduce_mean(log_weight_noise) + nu * log_nu - data - nu * noise
-
-
-def objective(log_weight_data: Tensor, log_weight_noise: Tensor, nu: float) -> Tensor:
-    """J in the one form that needs no cancellation: −mean_i softplus(log νw) − ν mean_j softplus(−log νw)."""
-    log_nu = math.log(nu)
-    data = tf.reduce_mean(tf.nn.softplus(log_nu + log_weight_data))
-    return -data - nu * tf.reduce_mean(tf.nn.softplus(-log_nu - log_weight_noise))
 
 
 # Step 4: the gradient.
