@@ -54,8 +54,6 @@ def typeset(output: Path) -> str:
     command = ["latexmk", *nothing_else, "-pdf", "-interaction=nonstopmode", "-halt-on-error", "report.tex"]
     done = subprocess.run(command, cwd=output, capture_output=True, text=True, errors="replace")
     if done.returncode:
-        log = output / "report.log"
-        lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.is_file() else []
-        complaint = next((line for line in lines if line.startswith("!")), "see report.log")
+        complaint = next((line for line in done.stdout.splitlines() if line.startswith("!")), "see report.log")
         raise UserError(f"LaTeX could not typeset {output / 'report.tex'}: {complaint.lstrip('! ')}")
     return f"The report: {output / 'report.pdf'}"
