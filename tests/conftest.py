@@ -31,10 +31,17 @@ def pytest_collection_modifyitems(items):
     items[:] = first + quick[:rest] + second + quick[rest:]
 
 
-def random_layer(connectivity, weights, height, width, seed=0, dtype="float64"):
-    """A layer with a positive definite Λ that is not diagonally dominant."""
+def random_layer(connectivity, weights, height, width, seed=0, dtype="float64", least=None):
+    """A layer with a positive definite Λ that is not diagonally dominant, and of this least eigenvalue, if any."""
     from assignment.lattice.precision import StencilPrecision
 
+    if least is not None:
+        layer = random_layer(connectivity, weights, height, width, seed)
+        theta = layer.theta.numpy()
+        theta[: layer.group_sizes[0]] += least - np.linalg.eigvalsh(layer.to_dense())[0]
+        layer = random_layer(connectivity, weights, height, width, seed, dtype)
+        layer.theta.assign(theta)
+        return layer
     layer = StencilPrecision(connectivity, weights, dtype=dtype)
     layer.build((None, height, width))
     random = np.random.default_rng(seed)
@@ -48,14 +55,6 @@ def random_layer(connectivity, weights, height, width, seed=0, dtype="float64"):
     return layer
 
 
-def with_least_eigenvalue(layer, least):
-    """The layer, with so much added to Λ's diagonal that this is its least eigenvalue."""
-    theta = layer.theta.numpy()
-    theta[: layer.group_sizes[0]] += least - np.linalg.eigvalsh(layer.to_dense())[0]
-    layer.theta.assign(theta)
-    return layer
-
-
 @pytest.fixture(params=[(4, "shared"), (4, "per_edge"), (8, "shared"), (8, "per_edge")], ids=lambda p: f"{p[1]}-{p[0]}")
 def layer(request):
     """Every kind of stencil, float64, on 5 × 4 pixels."""
@@ -64,7 +63,7 @@ def layer(request):
 
 @pytest.fixture
 def eager():
-    """No graphs, where every shape would be traced anew."""
+    """No graphs, which would be traced for longer than they run."""
     import tensorflow as tf
 
     tf.config.run_functions_eagerly(True)

@@ -149,17 +149,20 @@ def test_what_is_referred_to_is_there_and_said_plainly():
         assert not path.is_relative_to(PACKAGE) or not re.findall(rf"\b({METAPHORS})\b", text, re.IGNORECASE), path
 
 
+REPORTING = [".".join(p.with_suffix("").parts) for p in MODULES if p.parts[0] == "reporting"]
+
+
 @pytest.mark.parametrize(
-    "statement",
+    ("modules", "heavy"),
     [
-        "import assignment.data, assignment.results, assignment.checks, assignment.progress, assignment.seeds",
-        "; ".join(
-            f"import assignment.{'.'.join(p.with_suffix('').parts)}" for p in MODULES if p.parts[0] == "reporting"
-        ),
-        "from assignment.command_line import parser; parser()",
+        ("data results checks progress seeds", {"tensorflow"}),
+        ("reporting.tables reporting.macros", {"tensorflow", "matplotlib"}),
+        (" ".join(REPORTING), {"tensorflow", "keras", "matplotlib.pyplot"}),
     ],
-    ids=["the base", "reporting", "the command line"],
+    ids=["the base", "tables", "reporting"],
 )
-def test_nothing_light_waits_for_tensorflow(statement):
-    code = f"import sys; {statement}; assert 'tensorflow' not in sys.modules"
+def test_nothing_light_waits_for_what_it_does_not_need(modules, heavy):
+    """The command line's own is test_bad_inputs'."""
+    imports = ", ".join(f"assignment.{module}" for module in modules.split())
+    code = f"import sys, {imports}; assert not {heavy} & {{*sys.modules}}"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)

@@ -8,7 +8,6 @@ import pytest
 import tensorflow_probability as tfp
 from small_parts import ROOT
 
-import assignment
 from assignment import (
     NCE,
     ConditionalNCE,
@@ -23,7 +22,6 @@ from assignment import (
     fit_score_matching,
     fit_telescoped_nce,
 )
-from assignment.exercise.estimators import ESTIMATORS
 from assignment.fits.bridges import bridge, log_partition_from_diagonal
 from assignment.fits.conditional_nce import scan_epsilon
 from assignment.objectives.conditional_nce import isotropic_noise
@@ -34,7 +32,6 @@ from assignment.objectives.telescoped_nce import MovingNoise
 NAN, INF, SEED = float("nan"), float("inf"), (0, 1)
 X = np.random.default_rng(0).standard_normal((40, 5, 4)).astype(np.float32)
 EIGHT_BIT = np.random.default_rng(0).integers(0, 256, (3, 5, 4), dtype=np.uint8)
-DARK = np.where(np.arange(4) == 0, 0, X)  # its first column is zero in every image
 SCALAR = tfp.distributions.Normal(0.0, 1.0)
 DOUBLE = tfp.distributions.Independent(tfp.distributions.Normal(np.zeros([5, 4]), 1.0), 2)
 COUPLED, INDEFINITE = [2.0, -0.5, -0.5], [1.0, 5.0, 5.0]
@@ -83,7 +80,6 @@ def loss(objective, x=X):
 VALUES = {
     # The layer.
     "six neighbours": (lambda: StencilPrecision(6), "connectivity must be one of 4, 8, not 6"),
-    "neighbours as text": (lambda: StencilPrecision("4"), "connectivity must be one of 4, 8, not '4'"),
     "mistyped weights": (lambda: StencilPrecision(4, "per-edge"), "'per-edge'; did you mean 'per_edge'?"),
     "unknown height": (lambda: StencilPrecision().build((None, None, 4)), "not (None, None, 4)"),
     "negative height": (lambda: StencilPrecision().build((-5, 4)), "input_shape must be"),
@@ -145,8 +141,6 @@ VALUES = {
     "bridges from seed −1": (lambda: log_partition_from_diagonal(layer(), -1), "seed must be at least 0, not -1"),
     # What is trained, of whichever fit, and `fit` itself.
     "a weight for no edge": (lambda: fit_nce(column(), X[:, :, :1]), "pixels have none of the direction (down, right)"),
-    "images of nothing": (lambda: fit_nce(layer(), 0 * X), "images must vary: the pixels of 1 of 1"),
-    "a pixel beyond float32": (lambda: fit_nce(layer(), np.full((2, 5, 4), 1e39)), "infinite in float32"),
     "zero epochs": (lambda: fit(layer(), NCE(noise()), X, epochs=0), "epochs must be at least 1, not 0"),
     "noise that does not fit": (lambda: fit(layer(), NCE(noise(4, 4)), X), "noise must be on images"),
     "noise in double precision": (lambda: fit(layer(), NCE(DOUBLE), X), "noise must be float32, as the images are"),
@@ -157,7 +151,6 @@ VALUES = {
 TYPES = {
     "integer layer": (lambda: layer(dtype="int32"), "dtype must be float32 or float64, not int32"),
     "half precision": (lambda: layer(dtype="float16"), "dtype must be float32 or float64, not float16"),
-    "another half precision": (lambda: layer(dtype="bfloat16"), "dtype must be float32 or float64, not bfloat16"),
     "xᵀΛx of 8-bit pixels": (lambda: layer().quadratic_moments(EIGHT_BIT), "not uint8"),
     "xᵀΛx of a list": (lambda: layer().quadratic_form(X.tolist()), "x must hold floating-point numbers, not a list"),
     "diagonal as text": (lambda: layer().assign("one", [0.0, 0.0]), "diagonal must hold real numbers"),
@@ -204,27 +197,6 @@ def test_python_names_the_argument_and_what_was_given(error, call, words):
     assert "in user code" not in str(caught.value)  # TensorFlow's frame around what is raised while it traces
 
 
-FITS = {
-    "fit": lambda layer, images: fit(layer, MaximumLikelihood(), images),
-    **{row.fit: getattr(assignment, row.fit) for row in ESTIMATORS},
-}
-# What all fits refuse in the same words, beside what test_fits.py lists: the layer, the images, the words.
-EVERYWHERE = {
-    "a dark column": (lambda: layer("per_edge"), DARK, "images must vary: the pixels of 5 of 20"),
-    "an infinite pixel": (layer, np.where(X == X[7, 2, 1], INF, X), "images must be finite"),
-    "a float64 layer": (lambda: layer(dtype="float64"), X, "must be float32 to be trained by gradients"),
-}
-
-
-@pytest.mark.parametrize(("make", "images", "words"), EVERYWHERE.values(), ids=EVERYWHERE)
-def test_all_fits_refuse_the_same_in_the_same_words(make, images, words):
-    for name in FITS:
-        if not (name == "fit_maximum_likelihood" and "float32" in words):  # It goes down no gradients.
-            with pytest.raises(ValueError) as caught:
-                FITS[name](make(), images)
-            assert words in str(caught.value) and len(str(caught.value).splitlines()) == 1, name
-
-
 # What is typed after `python -m assignment`, and words of the one line of complaint. These need no TensorFlow.
 USAGE = {
     "": "the following arguments are required: PART",
@@ -245,13 +217,8 @@ USAGE = {
     "nce --noise-scale -2": "--noise-scale: must be a number above 0, not -2",
     "nce --seed 1.5": "--seed: must be a whole number from 0 to 2147483647, not 1.5",
     "cnce --seed 2147483648": "--seed: must be a whole number from 0 to 2147483647, not 2147483648",
-    "nce --wieghts shared": "did you mean '--weights'?",
     "nce --connectivity 6": "must be one of 4, 8, not 6",
-    "nce --seed -1": "a whole number from 0",
-    "nce --eta 1": "a probability strictly between 0 and 1, not 1",
-    "nce --noise-scale nan": "a number above 0, not nan",
     "nce --patch 20": "such as 20x24",
-    "nce --patch 0x24": "such as 20x24",
     "second --coin-seed heads": "--coin-seed: must be a whole number from 0 to 2147483647, not heads",
 }
 
@@ -279,11 +246,10 @@ assert "tensorflow" not in sys.modules and "numpy" not in sys.modules
 # The same for what is found only after the start; FOLDER is empty, FILE is a file.
 INPUT = {
     "data --dataset mnsit": "unknown data set 'mnsit'; did you mean 'mnist'?",
-    "data --dataset fashion-mnist": "did you mean 'fashion_mnist'?",
-    "data --dataset mnist/large": "data set 'mnist' has no configuration 'large'",
     "data --dataset mnist_sample --idx-dir FOLDER": "lacks the train images: an IDX file with a name such as train-im",
     "ml --idx-dir FOLDER/nowhere --output FOLDER": "nowhere does not exist",
     "ml --output FILE": "FILE: File exists; choose another --output",
+    "ml --dataset mnist_sample --output /sys/reports": "choose another --output",  # not even root may write there
     "nce --dataset mnist_sample --noise fixed --output FOLDER --eta 0.999999999": "noise_ratio must suit",
     "nce --dataset mnist_sample --noise fixed --output FOLDER --eta 1e-9": "too many",
     "nce --dataset mnist_sample --noise telescoped --output FOLDER --eta 1e-9": "too many",

@@ -205,40 +205,43 @@ def test_parameter_properties_and_default_bijector():
     assert float(bijector.forward_log_det_jacobian(x[0, 0], event_ndims=2)) == 0
 
 
-def test_independent_and_sample():
-    gaussian = batched((3, 4), (4,))
-    x = normal((5, 3, 4, H, W), 2)
-    independent = tfd.Independent(gaussian, 1)
-    assert independent.event_shape == [4, H, W] and independent.batch_shape == [3]
-    np.testing.assert_allclose(independent.log_prob(x), tf.reduce_sum(gaussian.log_prob(x), -1), **EXACT)
-    np.testing.assert_allclose(independent.entropy(), tf.reduce_sum(gaussian.entropy(), -1), **EXACT)
-    assert independent.sample(2, seed=(1, 2)).shape == [2, 3, 4, H, W]
-    np.testing.assert_allclose(tfd.kl_divergence(independent, independent), np.zeros(3), **EXACT)
-    sample = tfd.Sample(gaussian[0, 0], 5)
-    assert sample.event_shape == [5, H, W]
-    np.testing.assert_allclose(sample.log_prob(x[:, 0, 0]), tf.reduce_sum(gaussian[0, 0].log_prob(x[:, 0, 0])), **EXACT)
-    assert sample.sample(2, seed=(1, 2)).shape == [2, 5, H, W]
-    np.testing.assert_allclose(sample.entropy(), 5 * gaussian[0, 0].entropy(), **EXACT)
-
-
-def test_other_compounds():
-    gaussian = batched((4,), ())
-    x = normal((5, H, W), 2)
-    log_prob = gaussian.log_prob(x[:, None])
-    mixture = tfd.MixtureSameFamily(tfd.Categorical(logits=tf.zeros(4, tf.float64)), gaussian)
-    np.testing.assert_allclose(mixture.log_prob(x), tf.reduce_logsumexp(log_prob, -1) - np.log(4), **EXACT)
-    assert mixture.sample(3, seed=(1, 2)).shape == [3, H, W]
-    wide = tfd.BatchBroadcast(gaussian, [3, 4])
-    np.testing.assert_allclose(wide.log_prob(x[0]), np.tile(log_prob[0], (3, 1)), **EXACT)
-    assert wide.sample(2, seed=(1, 2)).shape == [2, 3, 4, H, W]
-    reshaped = tfd.BatchReshape(gaussian, [2, 2])
-    np.testing.assert_allclose(
-        reshaped.log_prob(np.tile(x[:, None, None], (1, 2, 2, 1, 1))), np.reshape(log_prob, (5, 2, 2)), **EXACT
-    )
-    doubled = tfp.bijectors.Scale(tf.constant(2.0, tf.float64))(gaussian)
-    np.testing.assert_allclose(doubled.log_prob(2 * x[0]), log_prob[0] - D * np.log(2), **EXACT)
-    vector = tfp.bijectors.Reshape([D], [H, W])(gaussian)
-    np.testing.assert_allclose(vector.log_prob(flat(x[0])), log_prob[0], **EXACT)
+RATE = 2.0**-7  # Keras holds it in float32.
+TWO = tf.constant(2.0, tf.float64)
+# What TFP builds: the batch of our means, the whole made of it, and the whole's density of x, by ours.
+COMPOUNDS = {
+    "the distribution itself": (None, lambda ours: ours, lambda ours, x: ours.log_prob(x)),
+    "a copy": (None, lambda ours: ours.copy(name="other"), lambda ours, x: ours.log_prob(x)),
+    "sequential": (None, lambda ours: tfd.JointDistributionSequential([ours]), lambda ours, x: ours.log_prob(x[0])),
+    "named": (None, lambda ours: tfd.JointDistributionNamed(dict(x=ours)), lambda ours, x: ours.log_prob(x["x"])),
+    "named, batched": (
+        None,
+        lambda ours: tfd.JointDistributionNamedAutoBatched(dict(x=ours)),
+        lambda ours, x: ours.log_prob(x["x"]),
+    ),
+    "sample": (None, lambda ours: tfd.Sample(ours, 3), lambda ours, x: np.sum(ours.log_prob(x), -1)),
+    "independent": ((4,), lambda ours: tfd.Independent(ours, 1), lambda ours, x: np.sum(ours.log_prob(x), -1)),
+    "transformed": (
+        None,
+        lambda ours: tfp.bijectors.Scale(TWO)(ours),
+        lambda ours, x: ours.log_prob(x / 2) - D * np.log(2),
+    ),
+    "mixture": (
+        (4,),
+        lambda ours: tfd.MixtureSameFamily(tfd.Categorical(logits=tf.zeros(4, tf.float64)), ours),
+        lambda ours, x: tf.reduce_logsumexp(ours.log_prob(x[:, None]), -1) - np.log(4),
+    ),
+    "another batch": (
+        (4,),
+        lambda ours: tfd.BatchReshape(ours, [2, 2]),
+        lambda ours, x: np.reshape(ours.log_prob(np.reshape(x, (5, 4, H, W))), (5, 2, 2)),
+    ),
+    "vectors": (
+        None,
+        lambda ours: tfp.bijectors.Reshape([D], [H, W])(ours),
+        lambda ours, x: ours.log_prob(np.reshape(x, (5, H, W))),
+    ),
+    "broadcast": ((4,), lambda ours: tfd.BatchBroadcast(ours, [3, 4]), lambda ours, x: ours.log_prob(x)),
+}
 
 
 @pytest.mark.parametrize("kind", ["Sequential", "Named", "Coroutine", "CoroutineAutoBatched"])
@@ -261,37 +264,24 @@ def test_joint_distributions_of_an_image_and_another_around_it(kind):
     np.testing.assert_allclose(joint.log_prob(x), expected, **EXACT)
 
 
-RATE = 2.0**-7  # Keras holds it in float32.
-COMPOUNDS = {
-    "the distribution itself": lambda make: make(),
-    "a copy": lambda make: make().copy(name="other"),
-    "named": lambda make: tfd.JointDistributionNamed(dict(x=make())),
-    "named, batched": lambda make: tfd.JointDistributionNamedAutoBatched(dict(x=make())),
-    "sequential": lambda make: tfd.JointDistributionSequential([make()]),
-    "sample": lambda make: tfd.Sample(make(), 3),
-    "independent": lambda make: tfd.Independent(make(np.zeros((4, H, W))), 1),
-    "transformed": lambda make: tfp.bijectors.Scale(tf.constant(2.0, tf.float64))(make()),
-    "mixture": lambda make: tfd.MixtureSameFamily(
-        tfd.Categorical(logits=tf.zeros(2, tf.float64)), make(np.zeros((2, H, W)))
-    ),
-    "broadcast": lambda make: tfd.BatchBroadcast(make(), [2]),
-}
-
-
 @pytest.mark.parametrize("compound", COMPOUNDS)
-def test_a_loop_over_trainable_variables_trains_theta(compound):
+def test_what_is_built_of_it_has_its_density_and_trains_theta(compound):
+    batch, build, expected = COMPOUNDS[compound]
     layer = random_layer(4, "per_edge", H, W)
-    distribution = COMPOUNDS[compound](lambda mean=None: LatticeGaussian(layer, mean))
+    ours = LatticeGaussian(layer, None if batch is None else normal((*batch, H, W), 1))
+    distribution = build(ours)
     assert [id(v) for v in distribution.variables] == [id(layer.theta.value)]
-    x, theta = distribution.sample(seed=(1, 2)), layer.theta.numpy()
+    x, theta = distribution.sample(5, seed=1), layer.theta.numpy()
     with tf.GradientTape() as tape:
-        loss = -tf.reduce_sum(distribution.log_prob(x))
+        log_prob = distribution.log_prob(x)
+        loss = -tf.reduce_sum(log_prob)
+    np.testing.assert_allclose(log_prob, expected(ours, x), **EXACT)
     gradients = tape.gradient(loss, distribution.trainable_variables)
     keras.optimizers.SGD(RATE).apply_gradients(zip(gradients, distribution.trainable_variables, strict=True))
     np.testing.assert_allclose(layer.theta, theta - RATE * gradients[0], **EXACT)
     assert np.abs(gradients[0]).max() > 1e-3
     layer.trainable = False
-    frozen = COMPOUNDS[compound](lambda mean=None: LatticeGaussian(layer, mean))
+    frozen = build(LatticeGaussian(layer, ours.location))
     assert not frozen.trainable_variables and np.isfinite(frozen.log_prob(x)).all()
 
 

@@ -1,6 +1,7 @@
 """Data sets by name: from a network, found out in seconds; from what tensorflow-datasets prepared; and the sample."""
 
 import contextlib
+import functools
 import http.server
 import io
 import os
@@ -35,15 +36,8 @@ def surroundings(monkeypatch, tmp_path):
 @contextlib.contextmanager
 def serving(folder):
     """A web server on loopback for the files of a folder."""
-
-    class Handler(http.server.SimpleHTTPRequestHandler):
-        def __init__(self, *arguments):
-            super().__init__(*arguments, directory=folder)
-
-        def log_message(self, *arguments):
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=folder)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, args=[0.01], daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}/"
         server.shutdown()
@@ -114,8 +108,6 @@ def test_idx_files_of_a_known_set_give_the_same_bits_and_have_its_name(tmp_path,
     write_idx(tmp_path / "scans", gzipped=True)
     splits = load_splits("mnist", data_dir=tmp_path / "data", idx_dir=tmp_path / "scans")
     assert contents(splits) == small_mnist and splits[0].name == "mnist"
-    other, _ = load_splits("fashion_mnist", data_dir=tmp_path / "data", idx_dir=tmp_path / "scans")
-    assert other.name == "scans"
 
 
 def test_a_set_that_is_not_what_its_name_says_is_refused(prepared):

@@ -28,7 +28,6 @@ from data_files import (
 from PIL import Image
 
 from assignment.data import load_images, load_splits, preprocess
-from assignment.data.images import safe_name
 from assignment.errors import UserError
 
 IMAGES = small_images()
@@ -306,29 +305,14 @@ def test_a_hundred_thousand_patches_are_ready_in_seconds_and_in_no_more_memory_t
 
 
 @pytest.mark.parametrize(
-    "text, name",
-    [
-        ("textures", "textures"),
-        ("My pictures (2)", "My-pictures-2"),
-        ("über/..\\x", "uber-..-x"),
-        ("..", "images-abcdef"),
-        ("", "images-abcdef"),
-        ("写真", "images-abcdef"),
-        (".hidden.", "hidden"),
-        ("a" * 300, "a" * 60),
-        ("a\nb\0c", "a-b-c"),
-    ],
-)
-def test_names_are_safe_as_folder_names(text, name):
-    assert safe_name(text, "abcdef0123") == name
-
-
-@pytest.mark.parametrize(
     "path, asked, name",
     [
         ("my textures.npy", "mnist", "my-textures"),
         ("my\ntextures.npy", "mnist", "my-textures"),
         ("写真.npy", "mnist", "images-"),
+        ("über x\\y (2).npy", "mnist", "uber-x-y-2"),
+        (".hidden..npy", "mnist", "hidden"),
+        ("a" * 200 + ".npy", "mnist", "a" * 60),
         ("\udcff.npy", "mnist", "images-"),
         ("mnist.npy", "mnist", "own-mnist"),
         ("kmnist.npy", "mnist", "own-kmnist"),
@@ -402,7 +386,6 @@ BAD_IMAGES = {
     "too small": (npy_bytes(ALL[:, :1]), "bad holds images of 1×28 pixels; 2×2 is the smallest"),
     "too narrow": (npy_bytes(ALL[:, :, :1]), "bad holds images of 28×1 pixels; 2×2 is the smallest"),
     "truncated npy": (npy_bytes(ALL)[:-5], "cannot read .*bad"),
-    "magic alone": (npy_bytes(ALL)[:6], "cannot read .*bad"),
     "truncated npz": (npz_bytes(a=ALL)[:-30], "cannot read .*bad"),
     "two arrays": (npz_bytes(a=ALL, b=ALL), "bad holds a, b; give one array, or train and test"),
     "no arrays": (npz_bytes(), "bad holds nothing; give one array"),
@@ -410,12 +393,9 @@ BAD_IMAGES = {
     "train and labels": (npz_bytes(train=ALL, labels=ALL[0]), "bad holds train, labels; give one array"),
     "one image": (npy_bytes(ALL[:1]), "of one image, cut patches"),
     "text": (b"no array", "cannot read .*bad: cannot identify"),
-    "no bytes": (b"", "cannot read .*bad: cannot identify"),
-    "IDX file": (TRAIN, "cannot read .*bad: cannot identify"),
     "fifo": (os.mkfifo, "bad is neither a file nor a folder"),
     "device": ("/dev/zero", "/dev/zero is neither a file nor a folder"),
     "dead link": (lambda path: path.symlink_to("nowhere"), "cannot read .*bad: No such file"),
-    "endless link": (lambda path: path.symlink_to(path), "cannot read .*bad: Too many levels"),
     "long name": ("x" * 300, "cannot read x*: File name too long"),
     "nobody's home": ("~no-such-user/x", "cannot read ~no-such-user/x: No such file"),
     "no path": ("", "path of the images is empty"),
@@ -459,8 +439,6 @@ TWO = np.arange(2 * 28 * 28, dtype=np.uint8).reshape(2, 28, 28)
 GZIPPED = compress(idx_bytes(TWO))
 BAD_IDX = {
     "empty file": (b"", "truncated"),
-    "within the magic number": (b"\0\0", "truncated"),
-    "within the header": (idx_bytes(TWO)[:9], "truncated"),
     "within the pixels": (idx_bytes(TWO)[:-1], "truncated"),
     "longer than its header says": (idx_bytes(TWO) + b"\0", "longer than its header"),
     "absurd counts": (struct.pack(">HBB3I", 0, 8, 3, *[2**32 - 1] * 3), "truncated"),
@@ -474,7 +452,6 @@ BAD_IDX = {
     "no images": (idx_bytes(TWO[:0]), "is empty"),
     "wrong size": (idx_bytes(np.zeros([30, 20, 20], np.uint8)), r"\(20, 20\), test of \(28, 28\)"),
     "truncated gzip": (GZIPPED[:-12], "damaged gzip"),
-    "altered gzip": (GZIPPED[:-8] + bytes(4) + GZIPPED[-4:], "damaged gzip"),
     "gzip and more": (GZIPPED + b"more", "damaged gzip"),
     "gzipped twice": (compress(GZIPPED), "magic number 0x1f8b08"),
     "no gzip": (b"\x1f\x8bplain text", "damaged gzip"),

@@ -107,12 +107,6 @@ def test_a_full_disk_is_one_line(tmp_path, run_here, monkeypatch):
     assert not [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
 
 
-def test_a_read_only_folder_is_one_line(run_here):
-    """Of the kernel's, which not even root may write to."""
-    status, _, said = run_here("ml", "--dataset", "mnist_sample", "--output", "/sys/reports")
-    assert status == 2 and len(said) == 1 and "/sys/reports" in said[0] and "choose another --output" in said[0]
-
-
 def test_without_latex_the_report_says_how_to_get_it(tmp_path, monkeypatch):
     monkeypatch.setattr(report.shutil, "which", lambda name: None)
     words = report.typeset(tmp_path)

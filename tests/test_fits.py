@@ -6,9 +6,11 @@ from functools import partial
 import numpy as np
 import pytest
 import tensorflow as tf
+import tensorflow_probability as tfp
 from conftest import random_layer
 
 from assignment.data.images import Images
+from assignment.exercise.estimators import ESTIMATORS
 from assignment.fits import fixed_nce
 from assignment.fits.conditional_nce import fit_conditional_nce
 from assignment.fits.fixed_nce import fit, fit_nce
@@ -21,7 +23,10 @@ from assignment.lattice.precision import StencilPrecision
 from assignment.objectives.maximum_likelihood import MaximumLikelihood
 from assignment.seeds import MOST, PURPOSES, seed_pair
 
+tfd = tfp.distributions
 X = LatticeGaussian(random_layer(4, "shared", 5, 4, seed=7)).sample_by_factor(600, seed=(0, 1)).numpy().astype("f4")
+DARK = np.where(np.arange(4) == 0, 0, X)  # its first column is zero in every image
+NOISE = tfd.Independent(tfd.Normal(tf.zeros([5, 4]), X.std()), 2)  # any distribution on images
 
 
 def fit_likelihood(layer, images, optimizer="adam", **options):
@@ -29,7 +34,7 @@ def fit_likelihood(layer, images, optimizer="adam", **options):
 
 
 FITS = {
-    "nce": partial(fit_nce, epochs=20, batch_size=12, snapshots=3),
+    "nce": partial(fit_nce, noise=NOISE, epochs=20, batch_size=12, snapshots=3),
     "telescoped": partial(fit_telescoped_nce, passes=1),
     "matched": partial(fit_conditional_nce, steps=40, noise_ratio=64),
     "isotropic": partial(fit_conditional_nce, variant="isotropic", steps=40, noise_ratio=64),
@@ -52,10 +57,14 @@ HISTORY = {
 }
 
 
-def start(height=5, width=4):
-    layer = StencilPrecision()
+def start(height=5, width=4, weights="shared", dtype="float32"):
+    layer = StencilPrecision(4, weights, dtype=dtype)
     layer.build((None, height, width))
     return layer
+
+
+def start_per_edge():
+    return start(weights="per_edge")
 
 
 @pytest.fixture(scope="module", params=FITS)
@@ -131,13 +140,7 @@ WRONG = {
     "unbuilt": (StencilPrecision, X, {}, ValueError, "layer must be built first"),
     "frozen": (lambda: frozen("layer"), X, {}, ValueError, "layer must be trainable"),
     "frozen theta": (lambda: frozen("theta"), X, {}, ValueError, "layer must be trainable"),
-    "other size": (
-        lambda: start(4, 4),
-        X,
-        {},
-        ValueError,
-        "of the layer's size, 4 × 4 pixels, not 5 × 4",
-    ),
+    "other size": (lambda: start(4, 4), X, {}, ValueError, "of the layer's size, 4 × 4 pixels, not 5 × 4"),
     "no edges": (lambda: start(5, 1), X[:, :, :1], {}, ValueError, "layer must have edges for every weight"),
     "one image": (start, X[0], {}, ValueError, "images must be a non-empty array [N, H, W], not one of shape (5, 4)"),
     "no images": (start, X[:0], {}, ValueError, "images must be a non-empty array [N, H, W]"),
@@ -146,9 +149,11 @@ WRONG = {
     "complex": (start, 1j * X, {}, ValueError, "images must be floating point, not complex64"),
     "NaN": (start, np.where(X == X[3, 2, 1], np.nan, X), {}, ValueError, "images must be finite"),
     "beyond float32": (start, 1e39 * X.astype(float), {}, ValueError, "images must be finite"),
+    "a dark column": (start_per_edge, DARK, {}, ValueError, "images must vary: the pixels of 5 of 20"),
+    "float64": (lambda: start(dtype="float64"), X, {}, ValueError, "must be float32 to be trained by gradients"),
     "zeros": (start, 0 * X, {}, ValueError, "images must vary"),
     "twins": (
-        lambda: StencilPrecision(4, "per_edge").match_variances(X),
+        start_per_edge,
         np.repeat(X[:, :, :2], 2, axis=2),
         {},
         ValueError,
@@ -158,20 +163,21 @@ WRONG = {
     "seed 0.5": (start, X, dict(seed=0.5), TypeError, "seed must be an integer, not 0.5"),
     "seed 2⁴⁰": (start, X, dict(seed=2**40), ValueError, "seed must be at least 0 and below 2³¹, not 1099511627776"),
     "optimizer": (start, X, dict(optimizer="adma"), ValueError, "not 'adma'; did you mean 'adam'?"),
-    "no optimizer": (
-        start,
-        X,
-        dict(optimizer=None),
-        ValueError,
-        "optimizer must be one of sgd, rmsprop, adam or",
-    ),
+    "no optimizer": (start, X, dict(optimizer=None), ValueError, "optimizer must be one of sgd, rmsprop, adam or"),
     "batch of 0": (start, X, dict(batch_size=0), ValueError, "batch_size must be at least 1, not 0"),
     "batch of 1.5": (start, X, dict(batch_size=1.5), TypeError, "batch_size must be an integer, not 1.5"),
 }
 
 
 # The arguments that a fit has not; the general fit takes a model, which has words of its own.
-LACKS = {"likelihood": ("optimizer", "no optimizer", "batch of 0", "batch of 1.5"), "general": ("no layer", "unbuilt")}
+LACKS = {
+    "likelihood": ("optimizer", "no optimizer", "batch of 0", "batch of 1.5", "float64"),
+    "general": ("no layer", "unbuilt"),
+}
+
+
+def test_every_estimator_is_among_the_fits_here():
+    assert {row.fit for row in ESTIMATORS} <= {getattr(made, "func", made).__name__ for made in FITS.values()}
 
 
 @pytest.mark.parametrize(("name", "case"), [(n, c) for n in FITS for c in WRONG if c not in LACKS.get(n, ())])
@@ -193,6 +199,14 @@ def test_a_mean_that_is_a_variable_and_models_of_other_kinds_are_refused():
             fit(model, MaximumLikelihood(), X)
 
 
+def test_no_two_draws_share_a_seed():
+    pairs = [seed_pair(seed, p, n) for seed in (0, 1) for p in PURPOSES for n in (0, 1, 2, MOST - 2, MOST - 1)]
+    assert len(set(pairs)) == len(pairs) and max(max(pair) for pair in pairs) < 2**31
+    for number in (-1, MOST):
+        with pytest.raises(ValueError, match="number must be from 0 to"):
+            seed_pair(0, "step", number)
+
+
 @pytest.mark.parametrize(("connectivity", "weights"), [(c, w) for c in (4, 8) for w in ("shared", "per_edge")])
 def test_suboptimality_is_the_gap_to_the_maximum_near_and_far(connectivity, weights):
     for seed, distance in enumerate((1e-3, 0.03, 0.3, 1.0)):
@@ -205,11 +219,3 @@ def test_suboptimality_is_the_gap_to_the_maximum_near_and_far(connectivity, weig
         layer.assign_theta((1 - distance) * best + distance * other)
         gap = mean_log_likelihood(layer, moments, best) - mean_log_likelihood(layer, moments)
         assert gap > 1e-8 and 0.5 < suboptimality(layer, moments) / gap < 2, (seed, gap)
-
-
-def test_no_two_draws_share_a_seed():
-    pairs = [seed_pair(seed, p, n) for seed in (0, 1) for p in PURPOSES for n in (0, 1, 2, MOST - 2, MOST - 1)]
-    assert len(set(pairs)) == len(pairs) and max(max(pair) for pair in pairs) < 2**31
-    for number in (-1, MOST):
-        with pytest.raises(ValueError, match="number must be from 0 to"):
-            seed_pair(0, "step", number)

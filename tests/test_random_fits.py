@@ -8,7 +8,6 @@ import os
 
 import numpy as np
 import pytest
-import tensorflow as tf
 from conftest import random_layer
 
 from assignment.fits import averaging, bridges, telescoped_nce
@@ -31,8 +30,8 @@ FAILURES = (ValueError, ArithmeticError, RuntimeError)
 
 
 @pytest.fixture
-def short(monkeypatch):
-    """Fits of few steps, without graphs: each would be traced for longer than it runs."""
+def short(monkeypatch, eager):
+    """Fits of few steps, without graphs."""
     for module, name, value in (
         (telescoped_nce, "MAX_STEPS", 400),
         (telescoped_nce, "MOST_NATURAL", 3),
@@ -43,9 +42,6 @@ def short(monkeypatch):
         (bridges, "PILOT", 50),
     ):
         monkeypatch.setattr(module, name, value)
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
 
 
 def nce(layer, images, random, optimizer, seed):
@@ -154,10 +150,7 @@ def test_no_fit_ends_indefinite_or_without_a_number(block, short):
 
 def nearly_singular(count, scale=1.0):
     """Images of 4 × 4 pixels of a Λ with the least eigenvalue 0.004/scale²; a layer that matches their variances."""
-    truth = random_layer(4, "per_edge", 4, 4, seed=1)
-    theta = truth.theta.numpy()
-    theta[:16] += 4e-3 - np.linalg.eigvalsh(truth.to_dense())[0]
-    truth.assign_theta(theta)
+    truth = random_layer(4, "per_edge", 4, 4, seed=1, least=4e-3)
     images = scale * LatticeGaussian(truth).sample_by_factor(count, seed=(0, 1)).numpy().astype(np.float32)
     return StencilPrecision(4, "per_edge").match_variances(images), images
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from conftest import random_layer, with_least_eigenvalue
+from conftest import random_layer
 from second_cases import covariance, fisher_information
 
 from assignment.fits import bridges, telescoped_nce
@@ -46,20 +46,6 @@ def error_of_c(result):
     return (result.log_partition - float(result.model.log_partition())) / result.standard_error
 
 
-def near_singular(least):
-    """A float32 layer whose Λ has about this least eigenvalue."""
-    layer = random_layer(4, "per_edge", 5, 4, dtype="float32")
-    layer.theta.assign(with_least_eigenvalue(random_layer(4, "per_edge", 5, 4, seed=4), least).theta)
-    return layer
-
-
-def test_the_start_is_known_without_a_determinant(layer):
-    with pytest.raises(ValueError, match="diagonal"):
-        known_log_partition(layer)
-    layer.assign(layer.diagonal, np.zeros(layer.couplings.shape))
-    assert known_log_partition(layer) == pytest.approx(float(LatticeGaussian(layer).log_partition()), rel=1e-12)
-
-
 def test_bridge_error_bars_cover_the_truth():
     """80 bridges: their errors, in their own standard errors, have mean 0 and variance 1."""
     layer = random_layer(4, "shared", 6, 6, dtype="float32")
@@ -93,7 +79,7 @@ def test_the_constant_of_a_nearly_singular_precision(monkeypatch):
     monkeypatch.setattr(bridges, "STRAIGHT_ERROR", 0.1)
     z = []
     for least, seeds in ((1e-2, 9), (1e-4, 6), (1e-6, 3)):
-        layer = near_singular(least)
+        layer = random_layer(4, "per_edge", 5, 4, seed=4, dtype="float32", least=least)
         exact = log_partition(layer, layer.theta.numpy())
         found = np.array([log_partition_from_diagonal(layer, seed) for seed in range(seeds)])
         assert found[:, 1].max() < 0.3
@@ -102,7 +88,7 @@ def test_the_constant_of_a_nearly_singular_precision(monkeypatch):
 
 
 def test_what_is_too_far_is_refused(monkeypatch):
-    layer = near_singular(1e-4)
+    layer = random_layer(4, "per_edge", 5, 4, seed=4, dtype="float32", least=1e-4)
     monkeypatch.setattr(bridges, "MOST_BRIDGES", 4)
     with pytest.raises(ArithmeticError, match="out of reach of 4 bridges"):
         log_partition_from_diagonal(layer, 0)
@@ -201,3 +187,10 @@ def test_a_long_natural_step_is_cut_to_what_can_be_bridged():
         stages.step.centre()
         assert stages.natural_step(gradient, seen) == small
         np.testing.assert_allclose(layer.theta.numpy() / theta, 1 + 3 / np.sqrt(72), atol=0.02)
+
+
+def test_the_start_is_known_without_a_determinant(layer):
+    with pytest.raises(ValueError, match="diagonal"):
+        known_log_partition(layer)
+    layer.assign(layer.diagonal, np.zeros(layer.couplings.shape))
+    assert known_log_partition(layer) == pytest.approx(float(LatticeGaussian(layer).log_partition()), rel=1e-12)

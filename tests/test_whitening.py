@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import random_layer, with_least_eigenvalue
+from conftest import random_layer
 from lattice_oracle import directions
-from second_cases import FAMILIES, covariance, fisher_information, second_moments
+from second_cases import FAMILIES, covariance, fisher_information
 
 from assignment.benchmark.likelihood import _conditions
 from assignment.lattice.gaussian import LatticeGaussian
@@ -13,7 +13,6 @@ from assignment.lattice.information import (
     expected_moments,
     information_product,
     near_information,
-    near_second_moments,
     shared_information,
 )
 from assignment.lattice.nearby import near_matrix, near_weights
@@ -77,16 +76,6 @@ def test_near_weights_are_those_whose_middles_are_within_a_pixel(connectivity, s
         assert before[k, -1] == k
 
 
-def test_near_second_moments_are_those_of_the_images(layer):
-    x = np.random.default_rng(0).standard_normal((30, 5, 4))
-    second = second_moments(x)
-    near = near_second_moments(layer, [x[:7], x[7:]])
-    for i, j in np.ndindex(20, 20):
-        down, right = j // 4 - i // 4, j % 4 - i % 4
-        if abs(down) <= 2 and abs(right) <= 2:
-            assert near[3 + down, 3 + right, i // 4, i % 4] == pytest.approx(second[i, j], abs=1e-12)
-
-
 @pytest.mark.parametrize(("connectivity", "weights", "size"), KINDS + LARGER)
 def test_whitened_information_is_about_the_identity(connectivity, weights, size, eager):
     """Exactly for shared weights; for per-edge ones the eigenvalues stay within those measured on images."""
@@ -112,7 +101,7 @@ def test_whitened_information_is_about_the_identity(connectivity, weights, size,
 @pytest.mark.parametrize("least", [1e-4, 1e-8, 1e-12])
 @pytest.mark.parametrize(("connectivity", "weights"), FAMILIES)
 def test_a_nearly_singular_precision_still_has_coordinates(connectivity, weights, least):
-    layer = with_least_eigenvalue(random_layer(connectivity, weights, 5, 4), least)
+    layer = random_layer(connectivity, weights, 5, 4, least=least)
     moments, root = whitening_matrix(layer)
     assert np.isfinite(moments).all() and np.isfinite(root.values).all()
     assert np.linalg.matrix_rank(matrix_of(root) / np.abs(matrix_of(root)).max(1, keepdims=True)) == len(moments)
