@@ -15,7 +15,7 @@ from assignment.fits.fixed_nce import fit_nce
 from assignment.fits.score_matching import fit_score_matching
 from assignment.fits.telescoped_nce import fit_telescoped_nce
 from assignment.lattice.precision import StencilPrecision
-from assignment.objectives.noise import DiagonalNoise
+from assignment.objectives.nce import DiagonalNoise
 from assignment.training.replicas import make_strategy
 
 ALL = ("telescoped", "fixed", "conditional", "score")

@@ -25,8 +25,7 @@ from assignment import (
 from assignment.fits.bridges import bridge, log_partition_from_diagonal
 from assignment.fits.conditional_nce import scan_epsilon
 from assignment.objectives.conditional_nce import isotropic_noise
-from assignment.objectives.nce import noise_ratio_from
-from assignment.objectives.noise import DiagonalNoise, diagonal_noise
+from assignment.objectives.nce import DiagonalNoise, diagonal_noise, noise_ratio_from
 from assignment.objectives.telescoped_nce import MovingNoise
 
 NAN, INF, SEED = float("nan"), float("inf"), (0, 1)
@@ -122,7 +121,6 @@ VALUES = {
         lambda: loss(ConditionalNCE(noise(4, 4))),
         "displacement must be images [..., 5, 4], not of shape (128, 4, 4)",
     ),
-    "loss to aim at": (lambda: ConditionalNCE(noise()).tune(layer(), X, SEED, 0.7), "target must be betwe"),
     "mistyped variant": (lambda: fit_conditional_nce(layer(), X, variant="matchd"), "did you mean 'matched'?"),
     "zero steps": (lambda: fit_conditional_nce(layer(), X, steps=0), "steps must be at least 4, not 0"),
     "held out of another size": (lambda: scan_epsilon(layer(), X, X[:, :4]), "test_images must be images"),

@@ -16,7 +16,8 @@ from distributed_fits import ALL, fits
 
 from assignment.errors import UserError
 from assignment.training import replicas
-from assignment.training.replicas import check_shares, is_chief, make_strategy
+from assignment.training.loop import train
+from assignment.training.replicas import is_chief, make_strategy
 from assignment.training.step import Step
 
 TESTS = Path(__file__).parent
@@ -104,8 +105,6 @@ def test_without_a_strategy_this_process_is_the_chief():
 
 
 def test_every_replica_needs_an_image():
-    three = SimpleNamespace(num_replicas_in_sync=3)
-    check_shares(three, 3)
-    check_shares(None, 1)
+    step = SimpleNamespace(strategy=SimpleNamespace(num_replicas_in_sync=3))
     with pytest.raises(ValueError, match="batch_size must be at least the number of replicas, 3, not 2"):
-        check_shares(three, 2)
+        train(step, None, None, steps=1, batch_size=2, seed=0)

@@ -6,12 +6,12 @@ import pytest
 import tensorflow as tf
 from conftest import random_layer
 
+from assignment.fits import fixed_nce
 from assignment.fits.fixed_nce import fit
 from assignment.lattice.gaussian import LatticeGaussian
 from assignment.lattice.precision import StencilPrecision
 from assignment.objectives.maximum_likelihood import MaximumLikelihood
-from assignment.objectives.nce import NCE
-from assignment.objectives.noise import DiagonalNoise
+from assignment.objectives.nce import NCE, DiagonalNoise
 from assignment.objectives.telescoped_nce import MovingNoise, TelescopedNCE
 from assignment.training.step import OPTIMIZERS, Step
 from assignment.training.whitening import whitening_matrix
@@ -221,13 +221,12 @@ def test_a_mean_is_a_part_of_the_model():
     assert float(results[1].model.mean()[0, 0]) == 3
 
 
-def test_snapshots_are_the_weights_of_their_steps():
+def test_snapshots_are_the_weights_of_their_steps(monkeypatch):
+    monkeypatch.setattr(fixed_nce, "SNAPSHOTS", 4)
     layer = small()
     start = layer.theta.numpy()
     said = []
-    result = fit(
-        layer, MaximumLikelihood(), X, epochs=3, batch_size=8, snapshots=4, progress=lambda *said_: said.append(said_)
-    )
+    result = fit(layer, MaximumLikelihood(), X, epochs=3, batch_size=8, progress=lambda *said_: said.append(said_))
     steps, theta = result.history["snapshot_step"], result.history["snapshot_theta"]
     assert steps[0] == 1 and steps[-1] == 24 == len(result.history["loss"]) and 4 <= len(steps) <= 6
     np.testing.assert_array_equal(theta[-1], layer.theta)

@@ -34,7 +34,7 @@ def fit_likelihood(layer, images, optimizer="adam", **options):
 
 
 FITS = {
-    "nce": partial(fit_nce, noise=NOISE, epochs=20, batch_size=12, snapshots=3),
+    "nce": partial(fit_nce, noise=NOISE, epochs=20, batch_size=12),
     "telescoped": partial(fit_telescoped_nce, passes=1),
     "matched": partial(fit_conditional_nce, steps=40, noise_ratio=64),
     "isotropic": partial(fit_conditional_nce, variant="isotropic", steps=40, noise_ratio=64),

@@ -10,8 +10,7 @@ from lattice_oracle import covariance_errors
 from assignment.fits.fixed_nce import fit_nce
 from assignment.lattice.gaussian import LatticeGaussian
 from assignment.lattice.precision import StencilPrecision
-from assignment.objectives.nce import NCE, nce_loss, noise_ratio_from
-from assignment.objectives.noise import DiagonalNoise, diagonal_noise
+from assignment.objectives.nce import NCE, DiagonalNoise, diagonal_noise, nce_loss, noise_ratio_from
 from assignment.objectives.telescoped_nce import MovingNoise, TelescopedNCE
 
 tfd = tfp.distributions

@@ -11,17 +11,17 @@ import pytest
 from conftest import random_layer
 
 from assignment.fits import averaging, bridges, telescoped_nce
+from assignment.fits.averaging import SHORT_OF_BORDER
 from assignment.fits.bridges import log_partition_from_diagonal
 from assignment.fits.conditional_nce import fit_conditional_nce
 from assignment.fits.fixed_nce import fit_nce
 from assignment.fits.maximum_likelihood import fit_maximum_likelihood
-from assignment.fits.pursued import SHORT_OF_BORDER
 from assignment.fits.result import FitResult
 from assignment.fits.score_matching import fit_score_matching
 from assignment.fits.telescoped_nce import fit_telescoped_nce
 from assignment.lattice.gaussian import LatticeGaussian
 from assignment.lattice.precision import StencilPrecision
-from assignment.objectives.noise import DiagonalNoise
+from assignment.objectives.nce import DiagonalNoise
 from assignment.training.step import OPTIMIZERS
 
 FITS, BLOCKS = int(os.environ.get("RANDOM_FITS", 48)), 2
@@ -189,6 +189,6 @@ def test_a_refused_call_leaves_the_layer_as_it_was(fit):
     images = 1e3 * np.random.default_rng(0).standard_normal((50, 4, 4)).astype(np.float32)  # far from the identity
     layer = StencilPrecision()
     layer.build(images.shape)
-    with pytest.raises(ValueError, match="optimizer must be one of"):
+    with pytest.raises(ValueError, match="must be one of sgd, rmsprop, adam, not 'adma'"):
         fit(layer, images, "adma")
     np.testing.assert_array_equal(layer.theta, [1, 0, 0])

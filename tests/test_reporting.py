@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from result_files import CEILING, write_fit
 
 from assignment.errors import UserError
-from assignment.fits.pursued import ON_BORDER
+from assignment.fits.averaging import ON_BORDER
 from assignment.reporting import numbers
 from assignment.reporting.drawing import comparison, curves, images
 from assignment.reporting.drawing.style import save, style

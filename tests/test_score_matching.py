@@ -7,7 +7,7 @@ import tensorflow as tf
 from second_cases import FAMILIES, covariance, digits, fisher_information, images_like, lattice, second_moments
 
 from assignment import LatticeGaussian, ScoreMatching, StencilPrecision, fit_maximum_likelihood, fit_score_matching
-from assignment.fits.pursued import ON_BORDER, UNDETERMINED, PlainOptimum, closed_form, plain_quadratic
+from assignment.fits.averaging import ON_BORDER, UNDETERMINED, PlainOptimum, closed_form, plain_quadratic
 from assignment.lattice.sine import sine_transform, symbols
 from assignment.lattice.stencil import OFFSETS
 from assignment.training.step import Step

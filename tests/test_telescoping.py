@@ -6,7 +6,7 @@ from conftest import random_layer
 from second_cases import covariance, fisher_information
 
 from assignment.fits import bridges, telescoped_nce
-from assignment.fits.bridges import bridge, known_log_partition, log_partition_from_diagonal
+from assignment.fits.bridges import bridge, diagonal_log_partition, log_partition_from_diagonal
 from assignment.fits.telescoped_nce import Stages, fit_telescoped_nce
 from assignment.lattice.gaussian import LatticeGaussian
 from assignment.lattice.information import double, expected_moments, information_product
@@ -162,7 +162,7 @@ def test_the_last_steps_are_natural_gradient_steps_within_the_cone(weights):
     """A step times F is (1 + ν)/ν times the gradient downhill. Too long a one is halved: Σ^½ΔΣ^½ is within −1 and 2."""
     layer = random_layer(4, weights, 4, 3, dtype="float32")
     theta, sigma, information = double(layer), covariance(layer), fisher_information(layer)
-    stages = Stages(Step(layer, TelescopedNCE(MovingNoise(layer, 0.0), noise_ratio=3.0), "sgd"), "sgd", seed=0)
+    stages = Stages(Step(layer, TelescopedNCE(MovingNoise(layer, 0.0), noise_ratio=3.0), "sgd"), seed=0)
     gradient = 0.01 * np.random.default_rng(0).standard_normal(len(theta))
     whitened = whitening_matrix(layer)[1].product(gradient)
     assert stages.natural_step(whitened, 1000)
@@ -179,7 +179,7 @@ def test_a_long_natural_step_is_cut_to_what_can_be_bridged():
     """Of 5.9 nats of spread, 3 are made; the step counts as small only where sampling alone makes it so long."""
     layer = random_layer(4, "per_edge", 12, 12, dtype="float32")
     theta = double(layer)
-    stages = Stages(Step(layer, TelescopedNCE(MovingNoise(layer, 0.0)), "sgd"), "sgd", seed=0)
+    stages = Stages(Step(layer, TelescopedNCE(MovingNoise(layer, 0.0)), "sgd"), seed=0)
     # F⁻¹ of it makes Λ longer by 0.7, for Fθ is half the expected moments.
     gradient = stages.step.whitening.current.product(-0.5 * 0.35 * expected_moments(layer))
     for seen, small in ((10**6, False), (20, True)):
@@ -191,6 +191,8 @@ def test_a_long_natural_step_is_cut_to_what_can_be_bridged():
 
 def test_the_start_is_known_without_a_determinant(layer):
     with pytest.raises(ValueError, match="diagonal"):
-        known_log_partition(layer)
+        diagonal_log_partition(layer.operator())
     layer.assign(layer.diagonal, np.zeros(layer.couplings.shape))
-    assert known_log_partition(layer) == pytest.approx(float(LatticeGaussian(layer).log_partition()), rel=1e-12)
+    assert diagonal_log_partition(layer.operator()) == pytest.approx(
+        float(LatticeGaussian(layer).log_partition()), rel=1e-12
+    )

@@ -9,8 +9,7 @@ import tensorflow as tf
 from assignment.benchmark.case import median_seconds, new_layer, side_by_side
 from assignment.fits.fixed_nce import TOGETHER
 from assignment.lattice.precision import StencilPrecision
-from assignment.objectives.nce import NCE, nce_loss
-from assignment.objectives.noise import DiagonalNoise
+from assignment.objectives.nce import NCE, DiagonalNoise, nce_loss
 from assignment.objectives.telescoped_nce import MovingNoise, TelescopedNCE
 from assignment.training.step import Step
 

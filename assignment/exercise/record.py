@@ -22,8 +22,7 @@ from assignment.fits.result import CONVERGED, FitResult
 from assignment.lattice.gaussian import LatticeGaussian
 from assignment.lattice.precision import StencilPrecision
 from assignment.lattice.stencil import weight_pixels
-from assignment.objectives.nce import NCE, noise_ratio_from
-from assignment.objectives.noise import diagonal_noise
+from assignment.objectives.nce import NCE, diagonal_noise, noise_ratio_from
 from assignment.results import Fit, fit_name, save_fit
 from assignment.seeds import seed_pair
 
@@ -32,7 +31,6 @@ NEAR = 1.0  # nats: a fit further below the ceiling has failed, and NCE with a f
 _PACKAGES = ("tensorflow", "tensorflow-probability", "tensorflow-datasets", "keras", "numpy")
 # COMPARED: held-out images, and as many noise images, whose log-ratios are kept; fewer of large images.
 COMPARED, COMPARED_PIXELS = 2000, 2**24
-SNAPSHOTS = 40  # of the weights on the way of the fixed fit
 SHOWN_STAGES = 6
 _COVARIANCES = {"isotropic": "the identity", "matched": "the present fit's covariance"}
 
@@ -194,7 +192,7 @@ def log_partition(layer: StencilPrecision, theta: np.ndarray) -> float:
 def fixed_noise(data: ExerciseData, settings: Settings) -> dict[str, Any]:
     """The arguments of `fit_nce`: the diagonal p_n that was asked for, ν, and how long."""
     noise = diagonal_noise(data.train.images, settings.noise_variance, settings.noise_scale)
-    return noise_ratio(data, settings) | {"noise": noise, "epochs": settings.epochs, "snapshots": SNAPSHOTS}
+    return noise_ratio(data, settings) | {"noise": noise, "epochs": settings.epochs}
 
 
 def noise_ratio(data: ExerciseData, settings: Settings) -> dict[str, float]:

@@ -13,8 +13,9 @@ import numpy as np
 import tensorflow as tf
 
 from assignment.checks import array, pair, whole
+from assignment.lattice.operator import LinearOperatorLattice
 from assignment.lattice.precision import StencilPrecision
-from assignment.objectives.noise import float32_sampler, white_images
+from assignment.objectives.telescoped_nce import float32_sampler, white_images
 from assignment.seeds import seed_pair
 
 # STAGE_SPREAD: up to this standard deviation of the log-ratio, in nats, the two classes overlap well.
@@ -46,15 +47,11 @@ class Bridge(NamedTuple):
     overlap: float
 
 
-def known_log_partition(layer: StencilPrecision) -> float:
+def diagonal_log_partition(precision: LinearOperatorLattice) -> float:
     """log Z of a diagonal Λ, Σ_i ½ log(2π/Λ_ii); ValueError where Λ has couplings."""
-    if np.any(layer.couplings):
+    if np.any(precision.couplings):
         raise ValueError("telescoped NCE starts from a diagonal Λ, whose log Z is known; this layer has couplings")
-    return _diagonal_log_partition(layer.operator().diag_part().numpy())
-
-
-def _diagonal_log_partition(diagonal):
-    return float(np.sum(0.5 * np.log(2 * np.pi / diagonal.astype(np.float64))))
+    return float(np.sum(0.5 * np.log(2 * np.pi / precision.diag_part().numpy().astype(np.float64))))
 
 
 def bridge(
@@ -116,7 +113,7 @@ def log_partition_from_diagonal(layer: StencilPrecision, seed: int) -> tuple[flo
     along = fitted - start
     places, spreads = _places(layer, start, along, seed)
     error = STRAIGHT_ERROR * max(1, layer.pixels / 28**2) ** 0.75
-    log_partition, variance = _diagonal_log_partition(layer.operator(start).diag_part().numpy()), 0.0
+    log_partition, variance = diagonal_log_partition(layer.operator(start)), 0.0
     for k, spread in enumerate(spreads):
         count = max(_pilot_size(layer), round(sum(spreads) * spread / (2 * error**2)))
         ends = (start + place * along for place in places[k : k + 2])

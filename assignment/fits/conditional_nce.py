@@ -5,6 +5,7 @@ up to O(ε²). With noise N(x, ε²I) it pursues an optimum that need not be pos
 then ends on the border of the cone, and says so.
 """
 
+import copy
 from typing import Any
 
 import keras
@@ -13,10 +14,9 @@ import tensorflow as tf
 
 from assignment.checks import image_shape, image_stack, one_of, trainable
 from assignment.data.minibatches import chunks
-from assignment.fits.averaging import MOST_STEPS, Averaging, fit_by_averaging
-from assignment.fits.pursued import PlainOptimum
+from assignment.fits.averaging import MOST_STEPS, Averaging, PlainOptimum, fit_by_averaging
 from assignment.fits.result import FitResult
-from assignment.fits.start import begin, restored_on_error
+from assignment.fits.start import begin
 from assignment.lattice.gaussian import LatticeGaussian
 from assignment.lattice.information import data_moments, mean_log_likelihood
 from assignment.lattice.precision import StencilPrecision
@@ -64,8 +64,7 @@ def fit_conditional_nce(
       ValueError, TypeError: bad arguments. ArithmeticError: the loss or its gradient was not finite. UserError: another
         worker was lost.
     """
-    with restored_on_error(layer):
-        images, moments = begin(layer, images, seed)
+    with begin(layer, images, seed) as (images, moments):
         objective = ConditionalNCE(_noise(layer, variant), noise_ratio=noise_ratio)
         step = Step(layer, objective, optimizer, strategy)
         optimum = PlainOptimum(step, images) if variant == "isotropic" else None
@@ -81,9 +80,8 @@ def fit_conditional_nce(
             return chosen[-1][1]
 
         ended = fit_by_averaging(
-            step, optimizer, images, moments, renew, optimum, steps=steps, batch_size=batch_size, seed=seed,
-            progress=progress,
-        )  # fmt: skip
+            step, images, moments, renew, optimum, steps=steps, batch_size=batch_size, seed=seed, progress=progress
+        )
         ended.history["epsilon"] = np.array(chosen)[:, 0]
         return ended
 
@@ -114,10 +112,8 @@ def scan_epsilon(
     test_images = getattr(test_images, "images", test_images)
     image_shape("test_images", test_images, layer.height, layer.width)
     moments = data_moments(layer, chunks(test_images))
-    trial = StencilPrecision(layer.connectivity, layer.weighting, dtype=layer.dtype)
-    trial.build(images.shape)
+    trial = copy.deepcopy(layer)
     objective = ConditionalNCE(_noise(trial, variant))
-    trial.theta.assign(layer.theta)
     objective.tune(trial, images[:TUNED_ON], seed_pair(seed, "tune"))
     epsilons = float(objective.epsilon) * np.geomspace(1 / 8, 4, 6)
     batch_size = checked_batch_size(TUNED_ON, images, 8)
@@ -128,7 +124,7 @@ def scan_epsilon(
         objective.epsilon.assign(epsilon)
         step.centre()
         step.forget()
-        averaging = Averaging(step, "adam", steps, lambda *_: 1.0)
+        averaging = Averaging(step, steps, lambda *_: 1.0)
         found = train(step, images, averaging, steps=MOST_STEPS + steps, batch_size=batch_size, seed=seed)
         averaging.end()
         losses.append(np.mean(found[-(steps // 3) :]))

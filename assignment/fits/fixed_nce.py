@@ -10,11 +10,10 @@ import tensorflow as tf
 from assignment.checks import whole
 from assignment.fits.maximum_likelihood import likelihood_result
 from assignment.fits.result import FitResult
-from assignment.fits.start import begin, restored_on_error
+from assignment.fits.start import begin
 from assignment.lattice.gaussian import LatticeGaussian, as_gaussian
 from assignment.lattice.precision import StencilPrecision
-from assignment.objectives.nce import NCE
-from assignment.objectives.noise import diagonal_noise
+from assignment.objectives.nce import NCE, diagonal_noise
 from assignment.seeds import seed_pair
 from assignment.training.loop import Callback, Progress, checked_batch_size, train
 from assignment.training.step import Step
@@ -25,20 +24,21 @@ TOGETHER, TOGETHER_BYTES = 16, 2**25
 STALLED = 30
 # Where no number of passes is given there are as many as make so many steps, or see so many pixels, but at least 3.
 STEPS, SEEN_PIXELS = 1500, 180_000 * 28**2
+SNAPSHOTS = 40  # of the weights on the way
 SMALLEST_BATCH = 40  # where there are so many images: fits by steps of a few images end far from NCE's own optimum
 
 
 class Snapshots(Callback):
-    """Keeps c after every step, and θ after about `count` of them."""
+    """Keeps c after every step, and θ after about SNAPSHOTS of them."""
 
-    def __init__(self, step: Step, optimizer: Any, steps: int, together: int, count: int) -> None:
-        super().__init__(step, optimizer, steps, together)
-        self.every = max(1, steps // count) if count else 0
+    def __init__(self, step: Step, steps: int, together: int) -> None:
+        super().__init__(step, steps, together)
+        self.every = max(1, steps // SNAPSHOTS)
         self.snapshots, self.snapshot_steps, self.extra = [], [], []
 
     def after(self, k: int, theta: np.ndarray, extra: np.ndarray) -> bool:
         self.extra.append(extra)
-        if self.every and (k == 0 or (k + 1) % self.every == 0):
+        if k == 0 or (k + 1) % self.every == 0:
             self.snapshot_steps.append(k + 1)
             self.snapshots.append(theta)
         return int(self.step.stalled) >= STALLED
@@ -55,7 +55,6 @@ def fit(
     *,
     epochs: int | None = None,
     batch_size: int = 512,
-    snapshots: int = 0,
     seed: int = 0,
     progress: Progress | None = None,
     strategy: tf.distribute.Strategy | None = None,
@@ -71,25 +70,23 @@ def fit(
       images: [N, H, W], mean subtracted, or what `load_images` returned.
       optimizer: "sgd", "rmsprop", "adam" or a Keras optimizer.
       epochs: passes over the images; None for 3, and more of few or small images. batch_size: B, at most N.
-      snapshots: about how often θ is kept on the way.
       seed: decides all that is drawn.
       progress: called as progress(step, steps, words) every few steps.
       strategy: a `tf.distribute.Strategy` whose replicas share each minibatch.
 
     Returns:
       A FitResult; its suboptimality is measured against maximum likelihood, whatever the objective. `history` has
-      `loss` before each step, `log_partition` after it where the objective learns one, `halvings`, `snapshot_step` and
-      `snapshot_theta`.
+      `loss` before each step, `log_partition` after it where the objective learns one, `halvings`, and θ after some
+      steps, `snapshot_theta` [S, P], with their numbers, `snapshot_step` [S].
 
     Raises:
       ValueError, TypeError: bad arguments. ArithmeticError: the loss or its gradient was not finite. UserError: another
         worker was lost.
     """
-    with restored_on_error(model):
-        model = as_gaussian(model)
-        location = getattr(model, "location", None)
-        mean = 0.0 if location is None else location.numpy()
-        images, moments = begin(getattr(model, "precision", model), images, seed, mean)
+    model = as_gaussian(model)
+    location = getattr(model, "location", None)
+    mean = 0.0 if location is None else location.numpy()
+    with begin(getattr(model, "precision", model), images, seed, mean) as (images, moments):
         batch_size = checked_batch_size(batch_size, images, 1)
         if epochs is None:
             epochs = max(3, min(STEPS * batch_size, SEEN_PIXELS // images[0].size) // len(images))
@@ -101,7 +98,7 @@ def fit(
         if loss.shape.rank or tape.gradient(loss, step.theta) is None:
             raise ValueError("objective.loss must return a scalar tensor that depends on the model's weights")
         together = max(1, min(TOGETHER, steps, TOGETHER_BYTES // (images[0].nbytes * batch_size)))
-        callback = Snapshots(step, optimizer, steps, together, whole("snapshots", snapshots))
+        callback = Snapshots(step, steps, together)
         losses = train(
             step, images, callback, steps=steps, batch_size=batch_size, seed=seed, progress=progress, announced=steps
         )
@@ -129,7 +126,6 @@ def fit_nce(
     noise_ratio: float = 1.0,
     epochs: int | None = None,
     batch_size: int = 512,
-    snapshots: int = 0,
     seed: int = 0,
     progress: Progress | None = None,
     strategy: tf.distribute.Strategy | None = None,
@@ -148,12 +144,11 @@ def fit_nce(
       batch_size: B, made smaller where a pass would have fewer than 50 minibatches, but not below 40 images.
       The others are those of `fit`, as is what is returned; c starts at log Z of the start.
     """
-    with restored_on_error(layer):
-        images, _ = begin(layer, images, seed)
-        batch_size = checked_batch_size(batch_size, images, min(50, max(1, len(images) // SMALLEST_BATCH)))
+    with begin(layer, images, seed) as (images, _):
+        batch_size = checked_batch_size(batch_size, images, 50, SMALLEST_BATCH)
         start = float(LatticeGaussian(layer).log_partition())
         objective = NCE(diagonal_noise(images) if noise is None else noise, noise_ratio, start)
         return fit(
             layer, objective, images, optimizer,
-            epochs=epochs, batch_size=batch_size, snapshots=snapshots, seed=seed, progress=progress, strategy=strategy,
+            epochs=epochs, batch_size=batch_size, seed=seed, progress=progress, strategy=strategy,
         )  # fmt: skip

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from assignment.fits.result import CONVERGED, FitResult, status
-from assignment.fits.start import begin, restored_on_error
+from assignment.fits.start import begin
 from assignment.lattice.gaussian import LatticeGaussian
 from assignment.lattice.information import double, information_product, mean_log_likelihood
 from assignment.lattice.nearby import SparseRows
@@ -48,8 +48,7 @@ def fit_maximum_likelihood(
     Raises:
       ValueError, TypeError: bad arguments, such as pixels that no precision fits. RuntimeError: there is no maximum.
     """
-    with restored_on_error(layer):
-        _, moments = begin(layer, images, seed)
+    with begin(layer, images, seed) as (_, moments):
         theta, likelihoods = maximise(layer, moments, double(layer), progress)
         try:
             layer.assign_theta(theta)

@@ -11,10 +11,9 @@ import keras
 import tensorflow as tf
 
 from assignment.checks import one_of
-from assignment.fits.averaging import fit_by_averaging
-from assignment.fits.pursued import PlainOptimum
+from assignment.fits.averaging import PlainOptimum, fit_by_averaging
 from assignment.fits.result import FitResult
-from assignment.fits.start import begin, restored_on_error
+from assignment.fits.start import begin
 from assignment.lattice.gaussian import LatticeGaussian
 from assignment.lattice.precision import StencilPrecision
 from assignment.objectives.score_matching import ScoreMatching
@@ -45,8 +44,7 @@ def fit_score_matching(
     Returns:
       As `fit_conditional_nce`, without `epsilon`; "plain" here is what "isotropic" is there.
     """
-    with restored_on_error(layer):
-        images, moments = begin(layer, images, seed)
+    with begin(layer, images, seed) as (images, moments):
         plain = one_of("variant", variant, VARIANTS) == "plain"
         objective = ScoreMatching(None if plain else LatticeGaussian(layer))
         step = Step(layer, objective, optimizer, strategy)
@@ -59,6 +57,5 @@ def fit_score_matching(
             return 2.0
 
         return fit_by_averaging(
-            step, optimizer, images, moments, renew, optimum, steps=steps, batch_size=batch_size, seed=seed,
-            progress=progress,
-        )  # fmt: skip
+            step, images, moments, renew, optimum, steps=steps, batch_size=batch_size, seed=seed, progress=progress
+        )

@@ -20,28 +20,18 @@ DEPENDENT = 1e-6
 
 
 @contextmanager
-def restored_on_error(model: Any) -> Iterator[None]:
-    """A context after which a layer, or that of a `LatticeGaussian`, has its weights back if an error was raised."""
-    theta = getattr(getattr(model, "precision", model), "theta", None)
-    before = None if theta is None else theta.numpy()
-    try:
-        yield
-    except Exception:
-        if before is not None:
-            theta.assign(before)
-        raise
-
-
 def begin(
     layer: StencilPrecision, images: Any, seed: int, mean: np.ndarray | float = 0.0
-) -> tuple[np.ndarray, np.ndarray]:
-    """Checks what a fit is given. A start far less likely than the matched diagonal one is replaced by it.
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """A context for a fit: checks what it is given, and gives the layer its weights back if the fit raises an error.
+
+    A start far less likely than the matched diagonal one is replaced by it.
 
     Args:
       layer: a built `StencilPrecision` at its start; images: [N, H, W], or what `load_images` returned.
       mean: of the model, [H, W].
 
-    Returns:
+    Yields:
       (images [N, H, W] float32; the average `quadratic_moments` of images minus mean, float64 [P]).
 
     Raises:
@@ -58,9 +48,14 @@ def begin(
         _independent(layer, moments)
     squares = moments[: layer.group_sizes[0]] / (layer.pixels // layer.group_sizes[0])
     matched = -0.5 * layer.pixels * (1 + math.log(2 * math.pi) + np.mean(np.log(squares)))
-    if not mean_log_likelihood(layer, moments) > matched - SLACK * layer.pixels:
-        layer.assign_theta(np.concatenate([1 / squares, np.zeros(len(moments) - len(squares))]))
-    return images, moments
+    before = layer.theta.numpy()
+    try:
+        if not mean_log_likelihood(layer, moments) > matched - SLACK * layer.pixels:
+            layer.assign_theta(np.concatenate([1 / squares, np.zeros(len(moments) - len(squares))]))
+        yield images, moments
+    except Exception:
+        layer.theta.assign(before)
+        raise
 
 
 def _enough(layer, count):

@@ -24,10 +24,10 @@ import numpy as np
 import tensorflow as tf
 
 from assignment.checks import positive, whole
-from assignment.fits.bridges import STAGE_SPREAD, Bridge, bridge, known_log_partition, log_partition_from_diagonal
+from assignment.fits.bridges import STAGE_SPREAD, Bridge, bridge, diagonal_log_partition, log_partition_from_diagonal
 from assignment.fits.maximum_likelihood import likelihood_result, natural_gradient
 from assignment.fits.result import FitResult
-from assignment.fits.start import begin, restored_on_error
+from assignment.fits.start import begin
 from assignment.lattice.information import double
 from assignment.lattice.precision import StencilPrecision
 from assignment.objectives.nce import check_noise_count
@@ -57,8 +57,8 @@ MAX_STEPS = 20_000
 class Stages(Callback):
     """Moves the noise with the fit and ends stages by bridges, until the steps lead no further."""
 
-    def __init__(self, step: Step, optimizer: Any, seed: int) -> None:
-        super().__init__(step, optimizer, MAX_STEPS)
+    def __init__(self, step: Step, seed: int) -> None:
+        super().__init__(step, MAX_STEPS)
         self.layer, self.objective, self.noise, self.seed = step.layer, step.objective, step.objective.noise, seed
         self.thetas, self.steps_done = [self.layer.theta.numpy()], [0]
         self.log_partitions, self.variances = [float(self.objective.log_partition)], [0.0]
@@ -67,7 +67,7 @@ class Stages(Callback):
         self._move_noise()
 
     def lengths(self, k: int) -> tuple[float, float]:
-        return REACH, learning_rate(self.optimizer, len(self.noise_phi))
+        return REACH, learning_rate(self.step)
 
     def after(self, k: int, theta: np.ndarray, extra: np.ndarray) -> bool:
         self.extra.append(extra[0])
@@ -153,7 +153,7 @@ class MeanGradient(Callback):
     """Averages the gradient in the step's coordinates, `total` / `steps`: all steps have the length 0."""
 
     def __init__(self, stages: Stages, steps: int) -> None:
-        super().__init__(stages.step, stages.optimizer, steps)
+        super().__init__(stages.step, steps)
         self.extra, self.total, self.seen = stages.extra, 0.0, 0
 
     def lengths(self, k: int) -> tuple[float, float]:
@@ -202,9 +202,8 @@ def fit_telescoped_nce(
       ValueError, TypeError: bad arguments, such as a start that is not diagonal. ArithmeticError: the fit failed, or
         the optimizer did not arrive. UserError: another worker was lost.
     """
-    with restored_on_error(layer):
-        images, moments = begin(layer, images, seed)
-        batch_size = checked_batch_size(batch_size, images, min(50, max(1, len(images) // SMALLEST_BATCH)))
+    with begin(layer, images, seed) as (images, moments):
+        batch_size = checked_batch_size(batch_size, images, 50, SMALLEST_BATCH)
         check_noise_count(positive("noise_ratio", noise_ratio), batch_size, layer.pixels)
         if passes is None:
             wanted = max(FEWEST_PASSES, min(layer.theta.shape[0] / (2 * TOLERANCE * len(images)), 1 / SHARE))
@@ -213,9 +212,9 @@ def fit_telescoped_nce(
         if averaged > MAX_STEPS:
             raise ValueError(f"passes must be fewer: {passes} of them are {averaged} steps, more than {MAX_STEPS}")
         bound = max(TOLERANCE, layer.theta.shape[0] / (2 * len(images)))
-        objective = TelescopedNCE(MovingNoise(layer, known_log_partition(layer)), noise_ratio)
+        objective = TelescopedNCE(MovingNoise(layer, diagonal_log_partition(layer.operator())), noise_ratio)
         step = Step(layer, objective, optimizer, strategy)
-        stages = Stages(step, optimizer, seed)
+        stages = Stages(step, seed)
         options = dict(batch_size=batch_size, seed=seed, progress=progress)
         losses = train(step, images, stages, steps=MAX_STEPS, **options)
         if not stages.arrived:

@@ -107,22 +107,19 @@ def _block_cholesky(diagonal, couplings):
     return BlockCholesky(*tf.scan(lambda above, row: _eliminate(above[1], row), rows, (zero, zero)))
 
 
+@tf.custom_gradient
 def log_determinant(diagonal: tf.Tensor, couplings: tf.Tensor) -> tf.Tensor:
     """log det Λ, [...]; NaN where Λ is not positive definite.
 
     Only one row of the factor is in memory at a time. The gradient needs all of them.
     """
 
-    @tf.custom_gradient
-    def value(diagonal, couplings):
-        def gradient(upstream):
-            variances, covariances = selected_inverse(diagonal, couplings, offsets_of(couplings))
-            upstream = upstream[..., None, None]
-            return upstream * variances, 2 * upstream[..., None] * covariances
+    def gradient(upstream):
+        variances, covariances = selected_inverse(diagonal, couplings, offsets_of(couplings))
+        upstream = upstream[..., None, None]
+        return upstream * variances, 2 * upstream[..., None] * covariances
 
-        return _log_determinant(diagonal, couplings), gradient
-
-    return value(diagonal, couplings)
+    return _log_determinant(diagonal, couplings), gradient
 
 
 @graph_by_size

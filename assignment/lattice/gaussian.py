@@ -14,7 +14,7 @@ from tensorflow_probability.python.internal import parameter_properties
 from tensorflow_probability.python.internal.tensor_util import convert_nonref_to_tensor
 
 from assignment.checks import image_shape
-from assignment.lattice.operator import LinearOperatorLattice, batch_slices, stencil_product
+from assignment.lattice.operator import LinearOperatorLattice, batch_slices
 from assignment.lattice.precision import StencilPrecision
 
 tfd = tfp.distributions
@@ -95,8 +95,7 @@ class LatticeGaussian(tfd.Distribution):
 
     def score(self, x: tf.Tensor) -> tf.Tensor:
         """∇_x log p(x) = −Λ(x − μ), [..., H, W]."""
-        operator = self.operator()
-        return -stencil_product(operator.diagonal, operator.couplings, self._centre(x))
+        return -self.operator().product(self._centre(x))
 
     def _sample_n(self, n, seed=None):
         """x' = μ + Aε with the symmetric root A = Λ^(−½) (the exercise's formula).

@@ -20,6 +20,8 @@ from assignment.lattice.sine import symbols
 from assignment.lattice.stencil import edge_ends, weight_pixels
 
 STEP = 1e-4  # of the difference in `information_product`, in nats of spread
+# The offsets (down, right) to the pixels that are at most three rows and columns away and have a larger number.
+LATER = [(down, right) for down in range(4) for right in range(-3, 4) if (down, right) > (0, 0)]
 
 
 def data_moments(layer: StencilPrecision, chunks: Iterable[np.ndarray]) -> np.ndarray:
@@ -29,45 +31,37 @@ def data_moments(layer: StencilPrecision, chunks: Iterable[np.ndarray]) -> np.nd
       layer: says which pixels share a weight.
       chunks: the images, some at a time, each [n, H, W].
     """
-    total, count = 0.0, 0
+    pixels, *edges = _mean_products(chunks, [(0, 0), *layer.offsets])
+    return pool(layer, np.concatenate([pixels.ravel(), *(2 * edge.ravel() for edge in edges)]))
+
+
+def _mean_products(chunks, offsets):
+    """E[x_i x_j] of the pairs of pixels at each offset (down, right), float64, cut as `edge_ends` cuts."""
+    totals, count = [0.0] * len(offsets), 0
     for x in chunks:
         if np.ndim(x) != 3:
             raise ValueError(f"chunks must be arrays [n, H, W], not of shape {np.shape(x)}")
-        sums = [_sum_of_products(x, x)]
-        sums += [2 * _sum_of_products(x[first], x[second]) for first, second in map(edge_ends, layer.offsets)]
-        total = total + np.concatenate([s.ravel() for s in sums])
+        for k, (first, second) in enumerate(map(edge_ends, offsets)):
+            totals[k] += np.einsum("nhw,nhw->hw", x[first], x[second], dtype=np.float64)
         count += len(x)
-    return pool(layer, total / count)
-
-
-def _sum_of_products(a, b):
-    """Σ_n a_n b_n of images [N, H, W], in float64."""
-    return np.einsum("nhw,nhw->hw", a, b, dtype=np.float64)
+    return [total / count for total in totals]
 
 
 def near_second_moments(layer: StencilPrecision, chunks: Iterable[np.ndarray]) -> np.ndarray:
     """E[x_i x_j] of images for pixels at most two rows and columns apart, [7, 7, H, W] as `at` reads it."""
-    near, count = np.zeros([4, 7, layer.height, layer.width]), 0
-    for x in chunks:
-        for offset, (first, second) in _near_pixels(layer.height, layer.width, 2):
-            near[offset][first[1:]] += _sum_of_products(x[first], x[second])
-        count += len(x)
-    return _both_ways(near / count)
-
-
-def _near_pixels(height, width, reach):
-    """For each pair of pixels so near, the lower one second: its place in [4, 7], and where both are in [..., H, W]."""
-    for down in range(min(1 + reach, height)):
-        for right in range(max(-reach, 1 - width), min(1 + reach, width)):
-            yield (down, 3 + right), edge_ends((down, right))
+    near = np.zeros([4, 7, layer.height, layer.width])
+    offsets = [(0, 0)] + [(down, right) for down, right in LATER if down <= 2 and abs(right) <= 2]
+    for (down, right), mean in zip(offsets, _mean_products(chunks, offsets), strict=True):
+        near[down, 3 + right][edge_ends((down, right))[0]] = mean
+    return _both_ways(near)
 
 
 def _both_ways(near):
     """Numbers of pairs of pixels, from the layout of `near_covariances`, [4, 7, H, W], to that which `at` reads."""
     whole = np.concatenate([np.zeros([3, *near.shape[1:]]), near])
-    for (down, right), (first, second) in _near_pixels(*near.shape[2:], 3):
-        if (down, right) > (0, 3):
-            whole[3 - down, 6 - right][second[1:]] = near[down, right][first[1:]]
+    for down, right in LATER:
+        first, second = edge_ends((down, right))
+        whole[3 - down, 3 - right][second] = near[down, 3 + right][first]
     return whole
 
 

@@ -44,20 +44,20 @@ def near_weights(connectivity: int, height: int, width: int) -> tuple[np.ndarray
     """
     upper, lower = weight_pixels(connectivity, height, width)
     row, column = upper // width + lower // width, upper % width + lower % width  # twice the middle
-    second = (lower // width > upper // width) & (lower % width < upper % width)  # two diagonals share a middle
-    place = ((row + 2) * (2 * width + 4) + column + 2) * 2 + second
-    weight_at = np.full((2 * height + 4) * (2 * width + 4) * 2, -1)
-    weight_at[place] = np.arange(len(place))
-    shifts = [(r * (2 * width + 4) + c) * 2 for r in range(-2, 3) for c in range(-2, 3)]
-    places = (place - second)[:, None] + np.array([shift + slot for shift in shifts for slot in (0, 1)])
-    places = np.where(weight_at[places] >= 0, places, -1)
-    earlier = np.where(places <= place[:, None], places, -1)
-    return tuple(_packed(found, weight_at) for found in (earlier, places))
+    second = ((lower // width > upper // width) & (lower % width < upper % width)) * 1  # two diagonals share a middle
+    weight_at = np.full((2 * height + 3, 2 * width + 3, 2), -1)
+    weight_at[row + 2, column + 2, second] = np.arange(len(row))
+    windows = np.lib.stride_tricks.sliding_window_view(weight_at, (5, 5), axis=(0, 1))
+    around = np.moveaxis(windows[row, column], 1, -1).reshape(len(row), -1)  # row by row; 24 and 25 are in the middle
+    before = np.where(np.arange(50) <= 24 + second[:, None], around, -1)
+    return _packed(before), _packed(around)
 
 
-def _packed(places, weight_at):
-    places = np.sort(places, axis=1)[:, places.shape[1] - np.max(np.sum(places >= 0, axis=1)) :]
-    return np.where(places >= 0, weight_at[places], -1)
+def _packed(members):
+    """Moves the −1 of each row to its front, and leaves out what no row needs."""
+    there = members >= 0
+    order = np.argsort(there, axis=1, kind="stable")[:, -np.max(np.sum(there, axis=1)) :]
+    return np.take_along_axis(members, order, axis=1)
 
 
 def sparse_whitening(before: np.ndarray, entries: Entries) -> SparseRows:

@@ -34,27 +34,6 @@ def products(x: tf.Tensor, offsets: tuple[Offset, ...]) -> list[tf.Tensor]:
     return [x * x] + [x * neighbours(x, offset) for offset in offsets]
 
 
-def stencil_product(diagonal: tf.Tensor, couplings: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
-    """Λx for images x [..., H, W], linear in the number of pixels.
-
-    `diagonal` [..., H, W] and `couplings` [..., K, H, W] broadcast against x; a homogeneous stencil has H = W = 1.
-    """
-    y = diagonal * x
-    for (down, right), coupling in zip(offsets_of(couplings), tf.unstack(couplings, axis=-3), strict=True):
-        y += coupling * neighbours(x, (down, right)) + neighbours(coupling * x, (-down, -right))
-    return y
-
-
-def quadratic_form(diagonal: tf.Tensor, couplings: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
-    """xᵀΛx for images x [..., H, W], as [...]; the arguments are those of `stencil_product`."""
-    if diagonal.shape.rank > 2 or couplings.shape.rank > 3:
-        return tf.reduce_sum(x * stencil_product(diagonal, couplings, x), axis=[-2, -1])
-    # One Λ for all images: its gradient is a product of matrices.
-    weights = [diagonal, *tf.unstack(2 * couplings)]
-    parts = zip(products(x, offsets_of(couplings)), weights, strict=True)
-    return tf.add_n([_weighted_sum(product, weight) for product, weight in parts])
-
-
 def _weighted_sum(product, weight):
     if weight.shape == [1, 1]:
         return weight[0, 0] * tf.reduce_sum(product, axis=[-2, -1])
@@ -133,9 +112,21 @@ class LinearOperatorLattice(tf.linalg.LinearOperator):
         diagonal = tf.broadcast_to(self.diagonal, tf.concat([batch, ones.shape], axis=0))
         return diagonal, tf.broadcast_to(self.couplings * inside, tf.concat([batch, inside.shape], axis=0))
 
+    def product(self, x: tf.Tensor) -> tf.Tensor:
+        """Λx for images x [..., H, W], linear in the number of pixels."""
+        y = self.diagonal * x
+        for (down, right), coupling in zip(self.offsets, tf.unstack(self.couplings, axis=-3), strict=True):
+            y += coupling * neighbours(x, (down, right)) + neighbours(coupling * x, (-down, -right))
+        return y
+
     def quadratic_form(self, x: tf.Tensor) -> tf.Tensor:
         """xᵀΛx for images x [..., H, W], as [...]."""
-        return quadratic_form(self.diagonal, self.couplings, x)
+        if self.diagonal.shape.rank > 2 or self.couplings.shape.rank > 3:
+            return tf.reduce_sum(x * self.product(x), axis=[-2, -1])
+        # One Λ for all images: its gradient is a product of matrices.
+        weights = [self.diagonal, *tf.unstack(2 * self.couplings)]
+        parts = zip(products(x, self.offsets), weights, strict=True)
+        return tf.add_n([_weighted_sum(product, weight) for product, weight in parts])
 
     def log_determinant(self) -> tf.Tensor:
         """log det Λ in float64, [...]; NaN where Λ is not positive definite."""
@@ -244,7 +235,7 @@ class LinearOperatorLattice(tf.linalg.LinearOperator):
     def _matmul(self, x, adjoint=False, adjoint_arg=False):
         del adjoint  # Λ is symmetric.
         images = self._to_images(tf.linalg.adjoint(x) if adjoint_arg else x)
-        return self._to_columns(stencil_product(self.diagonal, self.couplings, images))
+        return self._to_columns(self.product(images))
 
     def _solve(self, rhs, adjoint=False, adjoint_arg=False):
         del adjoint

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from assignment.checks import array, floating, image_shape, image_stack, one_of, varying
-from assignment.lattice.operator import LinearOperatorLattice, by_weight, products, quadratic_form, stencil_product
+from assignment.lattice.operator import LinearOperatorLattice, by_weight, products
 from assignment.lattice.stencil import offsets, weight_places, weight_sizes
 
 WEIGHTS = ("shared", "per_edge")
@@ -63,12 +63,12 @@ class StencilPrecision(keras.layers.Layer):
     def call(self, x: tf.Tensor) -> tf.Tensor:
         """Λx for x [..., H, W]."""
         self._check(x)
-        return stencil_product(*self._fields(), x)
+        return self.operator().product(x)
 
     def quadratic_form(self, x: tf.Tensor, theta: tf.Tensor | None = None) -> tf.Tensor:
         """xᵀΛ(θ)x for x [..., H, W], as [...]; θ [P] is the layer's own where None."""
         self._check(x)
-        return quadratic_form(*self._fields(theta), x)
+        return self.operator(theta).quadratic_form(x)
 
     def quadratic_moments(self, x: tf.Tensor) -> tf.Tensor:
         """The monomials xᵀ(∂Λ/∂θ_k)x of images x [..., H, W], as [..., P] in the order of θ.

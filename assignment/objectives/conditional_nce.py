@@ -10,12 +10,12 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from assignment.checks import image_shape, number, pair, positive, whole
+from assignment.checks import image_shape, pair, positive, whole
 from assignment.lattice.gaussian import LatticeGaussian, as_gaussian
 from assignment.lattice.precision import StencilPrecision
 
-UNDECIDED = math.log(2)  # The loss at ε → 0, whatever the data and the model.
-TARGET = 0.35  # The loss that ε is tuned to: about half way from undecided to saturated at 0.
+# The loss that ε is tuned to: about half way from log 2, at ε → 0 whatever the data and the model, to saturated at 0.
+TARGET = 0.35
 
 
 def cnce_loss(log_ratio: tf.Tensor) -> tf.Tensor:
@@ -63,16 +63,12 @@ class ConditionalNCE:
         """mean softplus(−G) over the pairs of images x [B, H, W] with x ± d; `seed` is a pair of integers."""
         return cnce_loss(log_ratio(model, x, self.epsilon * self.displacements(seed)))
 
-    def tune(
-        self, model: LatticeGaussian | StencilPrecision, x: tf.Tensor, seed: Sequence[int], target: float = TARGET
-    ) -> None:
-        """Sets ε so that the loss on images x [B, H, W] is `target`, by bisection in log ε.
+    def tune(self, model: LatticeGaussian | StencilPrecision, x: tf.Tensor, seed: Sequence[int]) -> None:
+        """Sets ε so that the loss on images x [B, H, W] is TARGET, by bisection in log ε.
 
         The paper's rule is to enlarge ε until the loss is well below its limit at ε → 0, log 2, and not yet saturated.
         """
-        number("target", target, 0, UNDECIDED, "between 0 and log 2, the loss of a flat energy")
-        slope, bend = _slope_and_bend(as_gaussian(model), x, self.displacements(seed))
-        self.epsilon.assign(_tuned_epsilon(slope, bend, tf.cast(target, slope.dtype)))
+        self.epsilon.assign(_tuned_epsilon(*_slope_and_bend(as_gaussian(model), x, self.displacements(seed))))
 
 
 def log_ratio(model: LatticeGaussian | StencilPrecision, x: tf.Tensor, displacement: tf.Tensor) -> tf.Tensor:
@@ -92,12 +88,12 @@ def _slope_and_bend(model, x, displacement):
 
 
 @tf.function(reduce_retracing=True)
-def _tuned_epsilon(slope, bend, target):
+def _tuned_epsilon(slope, bend):
     low, high = tf.cast(math.log(1e-6), slope.dtype), tf.cast(math.log(1e3), slope.dtype)
     for _ in tf.range(40):
         middle = (low + high) / 2
         linear, square = tf.exp(middle) * slope, tf.exp(2 * middle) * bend
-        if cnce_loss(tf.stack([square - linear, square + linear])) > target:
+        if cnce_loss(tf.stack([square - linear, square + linear])) > TARGET:
             low = middle
         else:
             high = middle

@@ -5,14 +5,16 @@ is. A noise that was fitted a little earlier keeps the classifier undecided (Rho
 """
 
 from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from assignment.checks import positive
+from assignment.lattice.cholesky import graph_by_size
 from assignment.lattice.gaussian import LatticeGaussian, as_gaussian
 from assignment.lattice.precision import StencilPrecision
-from assignment.objectives.nce import check_minibatch, nce_loss
-from assignment.objectives.noise import float32_sampler, white_images
+from assignment.objectives.nce import check_minibatch, draw_normal, nce_loss
 
 
 class MovingNoise:
@@ -69,3 +71,18 @@ class TelescopedNCE:
         check_minibatch(self, model, x, seed)
         drawn = self.noise.sample(max(1, round(x.shape[0] * self.noise_ratio)), seed)
         return nce_loss(self.log_ratio(model, x), self.log_ratio(model, drawn), self.noise_ratio)
+
+
+def white_images(n: int | tf.Tensor, layer: Any, seed: Sequence[int]) -> tf.Tensor:
+    """n images of independent N(0, 1), [n, H, W]; by rows, whose number is more often even: normals come in pairs."""
+    return tf.reshape(draw_normal([n * layer.height, layer.width], seed), [n, layer.height, layer.width])
+
+
+def float32_sampler(layer: StencilPrecision, theta: np.ndarray | None = None) -> Any:
+    """A float32 factor of Σ(θ), see `LinearOperatorLattice.sampler`; the layer's own θ where none is given."""
+    return _float32_factor(layer.operator(theta))
+
+
+@graph_by_size
+def _float32_factor(operator):
+    return tf.nest.map_structure(lambda t: tf.cast(t, tf.float32), operator.sampler())

@@ -2,15 +2,15 @@
 
 import math
 from collections.abc import Callable
-from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 
 from assignment.checks import whole
 from assignment.data.minibatches import minibatches
+from assignment.errors import UserError
 from assignment.seeds import seed_pair
-from assignment.training.replicas import check_shares, lost_workers
 from assignment.training.step import Step
 
 REACH = 0.75  # the longest step, in nats: the standard deviation of the log-ratio between after and before
@@ -21,20 +21,20 @@ class Callback:
     """What a fit does between the steps. This one does nothing, and its steps shrink linearly to nothing.
 
     Args:
-      step: the `Step` that is called; optimizer: its name, or an instance; steps: how many there will be.
+      step: the `Step` that is called; steps: how many there will be.
       together: how many steps are made between two looks at the fit, see `Step.run`.
     """
 
-    def __init__(self, step: Step, optimizer: Any, steps: int, together: int = 1) -> None:
-        self.step, self.optimizer, self.steps, self.together = step, optimizer, steps, together
+    def __init__(self, step: Step, steps: int, together: int = 1) -> None:
+        self.step, self.steps, self.together = step, steps, together
 
     def before(self, k: int, x: np.ndarray) -> None:
         """Called before the first of every `together` steps, number k, with its minibatch [B, H, W]."""
 
     def lengths(self, k: int) -> tuple[float, float]:
         """(the longest that step k may be, in nats of spread; its learning rate)."""
-        left = falling(k, self.steps)
-        return REACH * left, learning_rate(self.optimizer, self.step.phi.shape[0]) * left
+        left = 1 - k / self.steps  # Robbins & Monro 1951
+        return REACH * left, learning_rate(self.step) * left
 
     def after(self, k: int, theta: np.ndarray, extra: np.ndarray) -> bool:
         """Called after step number k, with θ [P] and the objective's own unknowns; True ends the fit."""
@@ -67,7 +67,9 @@ def train(
       ValueError: a minibatch has fewer images than there are replicas. ArithmeticError: the loss or its gradient is not
         finite. UserError: another worker was lost.
     """
-    check_shares(step.strategy, batch_size)
+    replicas = step.strategy.num_replicas_in_sync if step.strategy else 1
+    if batch_size < replicas:
+        raise ValueError(f"batch_size must be at least the number of replicas, {replicas}, not {batch_size}")
     losses, ended = [], False
     batches = minibatches(images, batch_size, [seed, first])
     while len(losses) < steps and not ended:
@@ -79,9 +81,11 @@ def train(
         reaches, rates = zip(*(callback.lengths(min(k, steps)) for k in ahead), strict=True)
         seeds = [seed_pair(seed, "step", first + k) for k in ahead]
         count = tf.constant(min(len(ahead), steps - done))
-        with lost_workers():
-            lengths = (tf.constant(values, tf.float32) for values in (reaches, rates))
+        lengths = (tf.constant(values, tf.float32) for values in (reaches, rates))
+        try:
             found, theta, extra = map(np.asarray, step.run(tf.constant(x), tf.constant(seeds), *lengths, count))
+        except (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError) as error:
+            raise UserError("another worker died or left before the fit was done; start all workers again") from error
         if not np.all(np.isfinite(found)):
             raise ArithmeticError("training failed: the loss or its gradient is no longer finite")
         losses += found.tolist()
@@ -91,21 +95,18 @@ def train(
     return np.array(losses)
 
 
-def checked_batch_size(batch_size: int, images: np.ndarray, fewest_batches: int) -> int:
-    """The batch size, made smaller where a pass would have fewer than `fewest_batches` minibatches."""
-    return max(1, min(whole("batch_size", batch_size, least=1), len(images) // fewest_batches))
+def checked_batch_size(batch_size: int, images: np.ndarray, fewest_batches: int, smallest: int = 1) -> int:
+    """The batch size, made smaller where a pass would have fewer minibatches, but then not below `smallest` images."""
+    batches = min(fewest_batches, max(1, len(images) // smallest))
+    return min(whole("batch_size", batch_size, least=1), len(images) // batches)
 
 
-def learning_rate(optimizer: Any, weights: int, curvature: float = 2.5) -> float:
-    """A rate that suits whitened coordinates; an optimizer that is an instance has its own.
+def learning_rate(step: Step, curvature: float = 2.5) -> float:
+    """A rate that suits a step's whitened coordinates; an optimizer that was given as an instance has its own.
 
     RMSProp and Adam make steps of about the same length in every coordinate: REACH/√P. The rate of SGD is the inverse
     of the curvature, about the largest eigenvalue of the loss's Hessian; one up to twice as large is stable. The
     Hessian of NCE is ν/(1 + ν) times W F Wᵀ where the noise is the fit, so that its eigenvalues are at most about 5.
     """
-    return 1 / curvature if optimizer == "sgd" else REACH / math.sqrt(weights)
-
-
-def falling(step: int, steps: int) -> float:
-    """The factor on the length of a step: it falls linearly from 1 to 0 over the run (Robbins & Monro 1951)."""
-    return 1 - step / steps
+    is_sgd = isinstance(step.optimizer, keras.optimizers.SGD)
+    return 1 / curvature if is_sgd else REACH / math.sqrt(step.phi.shape[0])

@@ -1,14 +1,13 @@
 """More than one replica: the GPUs of a machine, or the machines that TF_CONFIG names.
 
-Each replica works on its share of every minibatch; the gradients are averaged, and every process makes the same step.
+Each replica works on its share of every minibatch; the gradients are averaged, and every process makes the same step,
+see `Step`.
 """
 
 import json
 import os
 import socket
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 
 import tensorflow as tf
 
@@ -37,40 +36,6 @@ def make_strategy(name: str) -> tf.distribute.Strategy | None:
 def is_chief(strategy: tf.distribute.Strategy | None) -> bool:
     """Whether this process is the one that writes the results."""
     return strategy is None or getattr(strategy.cluster_resolver, "task_id", None) in (None, 0)
-
-
-@contextmanager
-def lost_workers() -> Iterator[None]:
-    """Turns what TensorFlow raises where another worker died into a UserError."""
-    try:
-        yield
-    except (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError) as error:
-        raise UserError("another worker died or left before the fit was done; start all workers again") from error
-
-
-def mean_gradient(
-    strategy: tf.distribute.Strategy, gradient: Callable[..., tf.Tensor], x: tf.Tensor, seed: tf.Tensor
-) -> tf.Tensor:
-    """gradient(x, seed) for a minibatch x [B, H, W], shared by the replicas of a strategy.
-
-    Each replica takes its share of the images and draws its noise from a seed of its own; the result is the mean of
-    theirs. The images that do not divide by the number of replicas are left out.
-    """
-
-    def share(x, seed):
-        context = tf.distribute.get_replica_context()
-        replica, size = context.replica_id_in_sync_group, x.shape[0] // context.num_replicas_in_sync
-        own_seed = tf.random.experimental.stateless_fold_in(seed, replica)
-        return gradient(x[replica * size : (replica + 1) * size], own_seed)
-
-    return strategy.reduce("MEAN", strategy.run(share, (x, seed)), axis=None)  # One message between workers.
-
-
-def check_shares(strategy: tf.distribute.Strategy | None, batch_size: int) -> None:
-    """ValueError unless every replica gets an image of each minibatch."""
-    count = strategy.num_replicas_in_sync if strategy else 1
-    if batch_size < count:
-        raise ValueError(f"batch_size must be at least the number of replicas, {count}, not {batch_size}")
 
 
 def _workers():

@@ -1,7 +1,6 @@
 """One step of training: a gradient in whitened coordinates, an optimizer's move, a Λ that stays positive definite."""
 
 import math
-from functools import partial
 from typing import Any
 
 import keras
@@ -10,7 +9,6 @@ import tensorflow as tf
 from assignment.errors import did_you_mean
 from assignment.lattice.gaussian import LatticeGaussian, as_gaussian
 from assignment.lattice.precision import StencilPrecision
-from assignment.training.replicas import mean_gradient
 from assignment.training.whitening import Whitening
 
 OPTIMIZERS = {"sgd": keras.optimizers.SGD, "rmsprop": keras.optimizers.RMSprop, "adam": keras.optimizers.Adam}
@@ -76,9 +74,14 @@ class Step:
         self.phi, self._extra_phi = tf.Variable(zeros(weights)), tf.Variable(zeros(len(self.extra)))
         self._last_move, self.gradient, self.slope = zeros(weights), zeros(weights), zeros()
         self.halvings, self.stalled = tf.Variable(0, trainable=False), tf.Variable(0, trainable=False)
-        self.optimizer, self._scheduled = make_optimizer(optimizer), isinstance(optimizer, str)
+        self._scheduled = not isinstance(optimizer, keras.optimizers.Optimizer)
+        if self._scheduled:
+            if not isinstance(optimizer, str) or optimizer not in OPTIMIZERS:
+                words = f"optimizer must be one of {', '.join(OPTIMIZERS)} or a Keras optimizer, not {optimizer!r:.60}"
+                raise ValueError(words + did_you_mean(optimizer, OPTIMIZERS))
+            optimizer = OPTIMIZERS[optimizer]()
+        self.optimizer = optimizer
         self.optimizer.build([self.phi, self._extra_phi])
-        self._shared_gradient = self._gradient if strategy is None else partial(mean_gradient, strategy, self._gradient)
         self.centre()
 
     def centre(self) -> None:
@@ -119,7 +122,7 @@ class Step:
         losses, thetas, extras = (tf.TensorArray(self.theta.dtype, count) for _ in range(3))
         for k in tf.range(count):
             tf.autograph.experimental.set_loop_options(parallel_iterations=2)
-            losses = losses.write(k, self._move(self._shared_gradient(minibatches[k], seeds[k]), reaches[k], rates[k]))
+            losses = losses.write(k, self._move(self._mean_gradient(minibatches[k], seeds[k]), reaches[k], rates[k]))
             thetas = thetas.write(k, self.theta)
             extras = extras.write(k, tf.convert_to_tensor(self.extra, self.theta.dtype))
         return losses.stack(), thetas.stack(), extras.stack()
@@ -131,6 +134,24 @@ class Step:
             loss = self.objective.loss(self.model, x, seed)
         gradient, *extra = tape.gradient(loss, [self.theta, *self.extra])
         return tf.concat([tf.stack([loss, *extra]), gradient], axis=0)
+
+    @unconverted
+    def _mean_gradient(self, x, seed):
+        """`_gradient`, or the mean of those of the replicas.
+
+        Each takes its share of the images and draws from a seed of its own. What does not divide is left out.
+        """
+        if self.strategy is None:
+            return self._gradient(x, seed)
+
+        def share(x, seed):
+            context = tf.distribute.get_replica_context()
+            replica, size = context.replica_id_in_sync_group, x.shape[0] // context.num_replicas_in_sync
+            own_seed = tf.random.experimental.stateless_fold_in(seed, replica)
+            return self._gradient(x[replica * size : (replica + 1) * size], own_seed)
+
+        # All in one tensor: one message between workers.
+        return self.strategy.reduce("MEAN", self.strategy.run(share, (x, seed)), axis=None)
 
     def _move(self, everything, reach, rate):
         """The optimizer's move; returns the loss, NaN where it or its gradient is not finite: then nothing moves."""
@@ -180,17 +201,3 @@ class Step:
         self.theta.assign(self.whitening.origin + shift)
         for k, variable in enumerate(self.extra):
             variable.assign(self._extra_origin[k] + tf.tensordot(self._mean, shift, 1) + self._extra_phi[k])
-
-
-def make_optimizer(optimizer: str | keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
-    """A Keras optimizer by name, whose learning rate the schedule sets; an instance passes through.
-
-    Raises:
-      ValueError: it is neither "sgd", "rmsprop", "adam" nor a Keras optimizer.
-    """
-    if isinstance(optimizer, keras.optimizers.Optimizer):
-        return optimizer
-    if not isinstance(optimizer, str) or optimizer not in OPTIMIZERS:
-        words = f"optimizer must be one of {', '.join(OPTIMIZERS)} or a Keras optimizer, not {optimizer!r:.60}"
-        raise ValueError(words + did_you_mean(optimizer, OPTIMIZERS))
-    return OPTIMIZERS[optimizer]()

@@ -52,15 +52,10 @@ class Whitening:
     """
 
     def __init__(self, layer: StencilPrecision) -> None:
-        places = _places(layer)
         self.layer, self.current, self.moments, self.fixed, self.loss_unit = layer, None, None, None, 1.0
-        self._places = tf.constant(np.maximum(places, 0), tf.int32)
-        self._transposed, columns = transposed(places)
-        self._columns = tf.constant(columns, tf.int32)
-        dtype = layer.theta.dtype
         self.origin = tf.Variable(layer.theta.value, trainable=False)
-        self._values = tf.Variable(tf.zeros(places.shape, dtype), trainable=False)
-        self._transposed_values = tf.Variable(tf.zeros(columns.shape, dtype), trainable=False)
+        self._places = tf.constant(np.maximum(_places(layer), 0), tf.int32)  # The value of what is nothing is 0.
+        self._values = tf.Variable(tf.zeros(self._places.shape, layer.theta.dtype), trainable=False)
 
     def centre(self) -> None:
         """Makes the layer's present Gaussian the origin."""
@@ -69,29 +64,12 @@ class Whitening:
         else:
             self.moments, self.current = expected_moments(self.layer), self.fixed
         self.origin.assign(self.layer.theta.value)
-        self._values.assign(self.current.values / self.loss_unit)
-        self._transposed_values.assign(np.append(self.current.values.ravel(), 0.0)[self._transposed])
+        self._values.assign(self.current.values)
 
     def gradient(self, gradient: tf.Tensor) -> tf.Tensor:
         """The gradient in φ: W times that in θ, [P], over `loss_unit`."""
-        return tf.reduce_sum(self._values * tf.gather(gradient, self._places), axis=1)
+        return tf.reduce_sum(self._values * tf.gather(gradient, self._places), axis=1) / self.loss_unit
 
     def shift(self, phi: tf.Tensor) -> tf.Tensor:
         """θ − θ₀ = Wᵀφ, [P]."""
-        return tf.reduce_sum(self._transposed_values * tf.gather(phi, self._columns), axis=1)
-
-
-def transposed(places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """What products with the transposed matrix need, of a sparse matrix whose rows are held at `places`, [P, m].
-
-    Returns:
-      (the positions of column k's entries among all P·m values, [P, n], filled up with P·m; their rows, [P, n]).
-    """
-    rows, slots = np.nonzero(places >= 0)
-    columns = places[rows, slots]
-    order = np.argsort(columns, kind="stable")
-    counts = np.bincount(columns, minlength=len(places))
-    position = np.arange(len(order)) - np.repeat(np.cumsum(counts) - counts, counts)
-    found = np.full((len(places), counts.max()), places.size)
-    found[columns[order], position] = rows[order] * places.shape[1] + slots[order]
-    return found, np.where(found < places.size, found // places.shape[1], 0)
+        return tf.math.unsorted_segment_sum(self._values * phi[:, None], self._places, phi.shape[0])

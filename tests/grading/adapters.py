@@ -24,7 +24,7 @@ import tensorflow as tf
 from assignment import LatticeGaussian, StencilPrecision, fit_conditional_nce, fit_telescoped_nce
 from assignment.data.preprocessing import preprocess as preprocess_splits
 from assignment.objectives import conditional_nce, nce
-from assignment.objectives.noise import DiagonalNoise
+from assignment.objectives.nce import DiagonalNoise
 
 _REPORT = Path(__file__).resolve().parents[2] / "reports" / "report.tex"
 
