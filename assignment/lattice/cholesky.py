@@ -25,8 +25,11 @@ from assignment.lattice.stencil import Offset, offsets_of
 
 
 def graph_by_size(function: Callable) -> Callable:
-    """`tf.function` without its warning of many graphs: each size and kind of lattice needs one of its own."""
-    graphs = tf.function(function)
+    """`tf.function` without its warning of many graphs: each size and kind of lattice needs one of its own.
+
+    Without AutoGraph, which took most of the time to trace one.
+    """
+    graphs = tf.function(function, autograph=False)
 
     @functools.wraps(function)
     def call(*arguments):
@@ -159,16 +162,17 @@ def near_inverse(diagonal: tf.Tensor, couplings: tf.Tensor, reach: int) -> tf.Te
     """
     factor = block_cholesky(diagonal, couplings)
     count, zero = factor.inverse.shape[0], tf.zeros_like(factor.inverse[0])
-    bands = tf.TensorArray(diagonal.dtype, count, element_shape=_bands([zero] * (1 + reach), reach).shape)
-    under = [zero] * reach
-    for n in tf.range(count - 1, -1, -1):
+
+    def step(n, under, bands):
         inverse = factor.inverse[n]
         regression = tf.linalg.matmul(factor.below[n], inverse, transpose_b=True)
         across = [-block @ regression for block in under]
         sigma = tf.linalg.matmul(inverse, inverse, transpose_b=True)
         sigma -= tf.linalg.matmul(regression, across[0], transpose_a=True)
-        bands = bands.write(n, _bands([sigma, *across], reach))
-        under = [sigma, *across[:-1]]
+        return n - 1, [sigma, *across[:-1]], bands.write(n, _bands([sigma, *across], reach))
+
+    bands = tf.TensorArray(diagonal.dtype, count, element_shape=_bands([zero] * (1 + reach), reach).shape)
+    *_, bands = tf.while_loop(lambda n, *_: n >= 0, step, (count - 1, [zero] * reach, bands))
     near = moveaxis(bands.stack(), 0, -2)
     if not _is_wide(diagonal):
         return near

@@ -87,14 +87,14 @@ def _slope_and_bend(model, x, displacement):
     return tf.linalg.matmul(score, flat, transpose_b=True), 0.5 * model.precision.quadratic_form(displacement)
 
 
-@tf.function(reduce_retracing=True)
+@tf.function(reduce_retracing=True, autograph=False)
 def _tuned_epsilon(slope, bend):
-    low, high = tf.cast(math.log(1e-6), slope.dtype), tf.cast(math.log(1e3), slope.dtype)
-    for _ in tf.range(40):
+    def halve(low, high):
         middle = (low + high) / 2
         linear, square = tf.exp(middle) * slope, tf.exp(2 * middle) * bend
-        if cnce_loss(tf.stack([square - linear, square + linear])) > TARGET:
-            low = middle
-        else:
-            high = middle
+        above = cnce_loss(tf.stack([square - linear, square + linear])) > TARGET
+        return tf.where(above, middle, low), tf.where(above, high, middle)
+
+    ends = tf.cast(math.log(1e-6), slope.dtype), tf.cast(math.log(1e3), slope.dtype)
+    low, high = tf.while_loop(lambda *_: True, halve, ends, maximum_iterations=40)
     return tf.exp((low + high) / 2)

@@ -97,7 +97,8 @@ def check_minibatch(objective: Any, model: Any, x: tf.Tensor, seed: Sequence[int
     image_shape("x", x, *as_gaussian(model).event_shape)
     if not objective.noise.event_shape.is_compatible_with(x.shape[1:]):
         raise ValueError(f"noise must be on images of shape {tuple(x.shape[1:])}, not {objective.noise.event_shape}")
-    if (dtype := getattr(objective.noise, "dtype", x.dtype)) != x.dtype:
+    dtype = getattr(objective.noise, "dtype", x.dtype)
+    if dtype != x.dtype:
         raise ValueError(f"noise must be {tf.as_dtype(x.dtype).name}, as the images are, not {tf.as_dtype(dtype).name}")
     check_noise_count(objective.noise_ratio, x.shape[0], x.shape[1] * x.shape[2])
 

@@ -17,10 +17,6 @@ OPTIMIZERS = {"sgd": keras.optimizers.SGD, "rmsprop": keras.optimizers.RMSprop, 
 # Adam and RMSProp can press against the border of the cone where the gradient itself leads along it.
 TRIES = [(0.5**k, 0.0) for k in range(4)] + [(0.0, 0.5**k) for k in range(21)] + [(0.0, 0.0)]
 
-# AutoGraph rewrites the source of all that a graph calls, which took two thirds of the time to the first step. Only the
-# few branches of a step need it; an objective must do without `if` and `while` on tensors.
-unconverted = tf.autograph.experimental.do_not_convert
-
 
 class Step:
     """Moves θ and an objective's own unknowns, one minibatch at a time.
@@ -104,8 +100,9 @@ class Step:
         return float(tf.norm(self.phi))
 
     # Without XLA, which compiles anew for every number of noise images, and on 2 cores took as long for the gradient
-    # (6.8 ms, 7.0 without), longer for random numbers (4.4, 4.0) and for xᵀΛx (1.4, 0.7).
-    @tf.function(reduce_retracing=True)
+    # (6.8 ms, 7.0 without), longer for random numbers (4.4, 4.0) and for xᵀΛx (1.4, 0.7). Without AutoGraph, which took
+    # two thirds of the time to the first step: an objective must do without `if` and `while` on tensors.
+    @tf.function(reduce_retracing=True, autograph=False)
     def run(
         self, minibatches: tf.Tensor, seeds: tf.Tensor, reaches: tf.Tensor, rates: tf.Tensor, count: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
@@ -119,15 +116,16 @@ class Step:
           The loss before each step, [count], NaN where it or its gradient is not finite; and after each step θ,
           [count, P], and the objective's own unknowns, [count, …].
         """
-        losses, thetas, extras = (tf.TensorArray(self.theta.dtype, count) for _ in range(3))
-        for k in tf.range(count):
-            tf.autograph.experimental.set_loop_options(parallel_iterations=2)
-            losses = losses.write(k, self._move(self._mean_gradient(minibatches[k], seeds[k]), reaches[k], rates[k]))
-            thetas = thetas.write(k, self.theta)
-            extras = extras.write(k, tf.convert_to_tensor(self.extra, self.theta.dtype))
-        return losses.stack(), thetas.stack(), extras.stack()
 
-    @unconverted
+        def step(k, *found):
+            loss = self._move(self._mean_gradient(minibatches[k], seeds[k]), reaches[k], rates[k])
+            after = loss, self.theta, tf.convert_to_tensor(self.extra, self.theta.dtype)
+            return k + 1, *(array.write(k, value) for array, value in zip(found, after, strict=True))
+
+        arrays = [tf.TensorArray(self.theta.dtype, count) for _ in range(3)]
+        _, *found = tf.while_loop(lambda k, *_: k < count, step, (tf.constant(0), *arrays), parallel_iterations=2)
+        return tuple(array.stack() for array in found)
+
     def _gradient(self, x, seed):
         """[loss, its gradient in the objective's own unknowns, in θ], [1 + … + P]."""
         with tf.GradientTape() as tape:
@@ -135,7 +133,6 @@ class Step:
         gradient, *extra = tape.gradient(loss, [self.theta, *self.extra])
         return tf.concat([tf.stack([loss, *extra]), gradient], axis=0)
 
-    @unconverted
     def _mean_gradient(self, x, seed):
         """`_gradient`, or the mean of those of the replicas.
 
@@ -170,7 +167,6 @@ class Step:
         self._last_move.assign(self.phi - before)
         return tf.where(finite, loss[0], math.nan)
 
-    @unconverted
     def _optimize(self, gradient, extra, rate):
         if self._scheduled:
             self.optimizer.learning_rate.assign(rate)
@@ -182,19 +178,19 @@ class Step:
         length = tf.norm(move)
         share = tf.where(tf.math.is_finite(length), tf.minimum(1.0, tf.math.divide_no_nan(reach, length)), 0.0)
         directions = tf.math.multiply_no_nan(tf.stack([move, steepest]), share)  # Nowhere, if the move overflows.
-        tried = tf.constant(0)
-        self._place(before + directions[0])
-        while share > 0 and not self._positive_definite():  # A step of no length needs no factorisation.
-            tried += 1
-            self._place(before + tf.tensordot(tf.gather(TRIES, tried), directions, 1))
+
+        def outside(_):  # A step of no length needs no factorisation.
+            return tf.cond(share > 0, lambda: ~self.layer.operator().positive_definite(), lambda: False)
+
+        def shorter(tried):
+            self._place(before + tf.tensordot(tf.gather(TRIES, tried + 1), directions, 1))
             self.halvings.assign_add(1)
+            return [tried + 1]
+
+        self._place(before + directions[0])
+        (tried,) = tf.while_loop(outside, shorter, [tf.constant(0)])
         self.stalled.assign(tf.where(tried + 1 < len(TRIES), 0, self.stalled + 1))
 
-    @unconverted
-    def _positive_definite(self):
-        return self.layer.operator().positive_definite()
-
-    @unconverted
     def _place(self, phi):
         self.phi.assign(phi)
         shift = self.whitening.shift(phi)
