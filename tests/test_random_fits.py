@@ -189,6 +189,6 @@ def test_a_refused_call_leaves_the_layer_as_it_was(fit):
     images = 1e3 * np.random.default_rng(0).standard_normal((50, 4, 4)).astype(np.float32)  # far from the identity
     layer = StencilPrecision()
     layer.build(images.shape)
-    with pytest.raises(ValueError, match="must be one of sgd, rmsprop, adam, not 'adma'"):
+    with pytest.raises(ValueError, match="must be one of sgd, rmsprop, adam or a Keras optimizer, not 'adma'"):
         fit(layer, images, "adma")
     np.testing.assert_array_equal(layer.theta, [1, 0, 0])
