@@ -44,7 +44,7 @@ def root(tmp_path_factory):
 def test_every_figure_of_a_part_is_drawn_into_whole_files_and_the_same_ones_again(root, tmp_path):
     drawn = {part: draw_part(part, root, tmp_path) for part in ("nce", "second", "bonus8")}
     names = {part: {path.name for path in paths} for part, paths in drawn.items()}
-    telescoped = [*(set(OF_EVERY_FIT) - {"training"}), "stages", "stage-samples"]  # Its loss is always the same.
+    telescoped = [*(set(OF_EVERY_FIT) - {"training"}), "stages", "stage-samples"]  # Its loss hardly changes.
     expected = {f"nce-{what}-nce-telescoped-shared-4" for what in telescoped}
     expected |= {f"nce-{what}-nce-fixed-per_edge-4" for what in [*OF_EVERY_FIT, "log-ratios"]} | {"nce-samples"}
     assert names["nce"] == {f"{stem}.{kind}" for stem in expected for kind in ("pdf", "png")}

@@ -59,7 +59,7 @@ def _of_each(fits):
         if "ratio" in (record["noise"] or {}):
             arrays["decision"] = np.log(record["noise"]["ratio"])
         if "stage_learned" in arrays:
-            del arrays["loss"]  # The noise is the fit, so that it is the same all the way.
+            del arrays["loss"]  # The noise stays close to the fit, so that the loss hardly changes.
         title = f"{estimator_label(fit)} · {family_label(family(fit))}"
         for what, (draw, keys) in _OF_ONE_FIT.items():
             if all(key in arrays for key in keys.split() if not key.endswith("?")):
