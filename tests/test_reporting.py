@@ -13,10 +13,11 @@ from matplotlib.image import imread
 from result_files import CEILING, write_fit
 
 from assignment.errors import UserError
+from assignment.exercise.estimators import ESTIMATORS
 from assignment.fits.averaging import ON_BORDER
 from assignment.reporting import numbers
 from assignment.reporting.drawing import comparison, curves, images
-from assignment.reporting.drawing.style import new_figure, save, style
+from assignment.reporting.drawing.style import save, style
 from assignment.reporting.figures import draw_part
 from assignment.reporting.labels import by_family, estimator_label, short_ending
 from assignment.reporting.selection import gains, part_fits, remarks
@@ -60,14 +61,10 @@ def test_every_figure_of_a_part_is_drawn_into_whole_files_and_the_same_ones_agai
         assert path.read_bytes() == (tmp_path / "figures" / path.name).read_bytes()
 
 
-def test_a_long_label_is_not_cut_off_at_the_edge_of_the_picture(tmp_path):
-    """The picture has the layout of the PDF, so its words must not be wider."""
-    with style():
-        figure = new_figure(1.0)
-        axes = figure.subplots()
-        axes.imshow(np.zeros((28, 280)))
-        axes.set_ylabel("training images, NCE telescoped", rotation=0, ha="right")
-    _, picture = save(figure, tmp_path / "figure", "a title")
+def test_no_label_of_the_samples_is_cut_off_at_the_edge(tmp_path):
+    kinds = [(row.name, row.variant) for row in ESTIMATORS]
+    fits = [write_fit(tmp_path, "second", *kind, size=(28, 28)) for kind in kinds]
+    _, picture = save(comparison.sample_panel(fits), tmp_path / "samples", "a title")
     assert (imread(picture)[:, 0] == 1).all()
 
 

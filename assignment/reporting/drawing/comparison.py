@@ -35,6 +35,7 @@ def sample_panel(fits: list[Fit]) -> Figure:
             box = {"facecolor": "white", "edgecolor": "none", "pad": 1}
             axes.text(0.99, 0.06, words, transform=axes.transAxes, ha="right", va="bottom", fontsize=7, bbox=box)
     for axes in panels.flat:
+        axes.set_anchor("W")  # Where an image is narrower than its place, its label must not move with it.
         if not axes.images:
             axes.set_axis_off()
     ended = {labels.estimator_label(fit) for fit in fits if labels.ending(fit)}

@@ -34,7 +34,6 @@ logging.getLogger("fontTools.ttLib.tables._h_e_a_d").setLevel(logging.ERROR)
 _RULES = {
     "font.family": "STIXGeneral",  # goes with LaTeX text, and embeds six times faster than the default
     "font.size": 9,
-    "text.hinting": "none",  # Hinted, words are wider in the PNG than in the PDF, whose layout it shares.
     "axes.titlesize": 9,
     "xtick.labelsize": 8,
     "ytick.labelsize": 8,
