@@ -27,7 +27,7 @@ def minibatches(images: np.ndarray, batch_size: int, seed: int | Sequence[int]) 
     return _passes(images, size, np.random.default_rng(seed))
 
 
-def chunks(images: np.ndarray, chunk_bytes: int = 2**25) -> Iterator[np.ndarray]:
+def chunks(images: np.ndarray, chunk_bytes: int = 2**22) -> Iterator[np.ndarray]:
     """All images in order, in arrays [≤ m, H, W] of at most `chunk_bytes` bytes, if not one image alone."""
     length = max(1, chunk_bytes // max(1, images[:1].nbytes))
     return (images[start : start + length] for start in range(0, len(images), length))

@@ -42,7 +42,7 @@ def begin(
     whole("seed", seed)
     images = image_stack(getattr(images, "images", images))
     trainable(layer, images)
-    moments = data_moments(layer, (x - mean for x in chunks(images)))
+    moments = data_moments(layer, (np.subtract(x, mean, dtype=np.float64) for x in chunks(images)))
     if not layer.shared:
         _enough(layer, len(images))
         _independent(layer, moments)

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 import numpy as np
 import tensorflow as tf
 
-from assignment.lattice.cholesky import factor_bytes
+from assignment.lattice.cholesky import factor_bytes, graph_by_size
 from assignment.lattice.memory import require
 from assignment.lattice.nearby import Entries
 from assignment.lattice.precision import StencilPrecision
@@ -103,8 +103,21 @@ def double(layer: StencilPrecision, theta: np.ndarray | None = None) -> np.ndarr
 
 def _moments(layer, theta):
     """tr(ΣA_k) from the entries of Σ, [P]."""
-    variances, covariances = layer.operator(theta).selected_inverse()
-    return layer.sum_by_weight([variances, *tf.unstack(covariances)])
+    return layer.sum_by_weight(_selected_inverse(layer.operator(theta)))
+
+
+# As graphs: one by one, their small operations take longer than the factorisation of a small lattice.
+
+
+@graph_by_size
+def _selected_inverse(operator):
+    variances, covariances = operator.selected_inverse()
+    return [variances, *tf.unstack(covariances)]
+
+
+@graph_by_size
+def _log_determinant(operator):
+    return operator.log_determinant()
 
 
 def _sine_moments(layer, theta):
@@ -158,5 +171,5 @@ def information_product(
 def mean_log_likelihood(layer: StencilPrecision, moments: np.ndarray, theta: np.ndarray | None = None) -> float:
     """E_data[log p_θ(x)] in nats per image, with the exact log Z, from the data's average moments [P] alone."""
     theta = double(layer, theta)
-    log_determinant = float(layer.operator(theta).log_determinant())
+    log_determinant = float(_log_determinant(layer.operator(theta)))
     return 0.5 * (log_determinant - layer.pixels * math.log(2 * math.pi) - float(theta @ moments))

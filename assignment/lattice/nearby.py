@@ -13,7 +13,7 @@ import numpy as np
 
 from assignment.lattice.stencil import weight_pixels
 
-CHUNK = 4096  # weights whose small systems are solved at once
+CHUNK = 512  # weights whose small systems are solved at once: they stay in the cache
 JITTER = 1e-10  # of the unit diagonal: at the border of the cone the small systems are singular but for rounding
 
 Entries = Callable[[np.ndarray, np.ndarray], np.ndarray]

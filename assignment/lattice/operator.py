@@ -15,7 +15,7 @@ from assignment.lattice.cholesky import BlockCholesky, block_cholesky, log_deter
 from assignment.lattice.memory import require
 from assignment.lattice.sine import SineRoot, eigenvalues, sine_matrix, sine_transform
 from assignment.lattice.spectrum import inverse_root, least_eigenvalue
-from assignment.lattice.stencil import Offset, offsets_of, weight_pixels, weight_places
+from assignment.lattice.stencil import Offset, edges_inside, offsets_of, weight_pixels, weight_places
 
 # DENSE_PIXELS: up to here an eigendecomposition of Λ as a dense matrix takes less than a second.
 DENSE_PIXELS = 1024
@@ -107,9 +107,9 @@ class LinearOperatorLattice(tf.linalg.LinearOperator):
 
     def full_fields(self) -> tuple[tf.Tensor, tf.Tensor]:
         """(diagonal [..., H, W], couplings [..., K, H, W]), zero where the neighbour is off the image."""
-        batch, ones = self.batch_shape_tensor(), tf.ones([self.height, self.width], self.dtype)
-        inside = tf.stack([neighbours(ones, offset) for offset in self.offsets])
-        diagonal = tf.broadcast_to(self.diagonal, tf.concat([batch, ones.shape], axis=0))
+        batch = self.batch_shape_tensor()
+        inside = tf.constant(edges_inside(2 * len(self.offsets), self.height, self.width), self.dtype)
+        diagonal = tf.broadcast_to(self.diagonal, tf.concat([batch, inside.shape[1:]], axis=0))
         return diagonal, tf.broadcast_to(self.couplings * inside, tf.concat([batch, inside.shape], axis=0))
 
     def product(self, x: tf.Tensor) -> tf.Tensor:

@@ -99,12 +99,10 @@ class StencilPrecision(keras.layers.Layer):
         if self.shared:
             fields = tf.reshape(theta, [-1, 1, 1])
             return fields[0], fields[1:]
-        pixels, *groups = tf.split(theta, self.group_sizes)
-        couplings = []
-        for (down, right), group in zip(self.offsets, groups, strict=True):
-            edges = tf.reshape(group, [self.height - down, self.width - abs(right)])
-            couplings.append(tf.pad(edges, [(0, down), (max(-right, 0), max(right, 0))]))
-        return tf.reshape(pixels, [self.height, self.width]), tf.stack(couplings)
+        places = weight_places(self.connectivity, self.height, self.width)[:, None]
+        fields = tf.scatter_nd(places, theta, [(1 + len(self.offsets)) * self.pixels])
+        fields = tf.reshape(fields, [-1, self.height, self.width])
+        return fields[0], fields[1:]
 
     @property
     def diagonal(self) -> tf.Tensor:

@@ -68,3 +68,11 @@ def weight_places(connectivity: int, height: int, width: int) -> np.ndarray:
     """Where the weights of a per-edge stencil stand in 1 + K fields [H, W], flattened: an edge is at its upper end."""
     sizes = weight_sizes(connectivity, height, width)
     return np.repeat(np.arange(len(sizes)), sizes) * height * width + weight_pixels(connectivity, height, width)[0]
+
+
+@functools.lru_cache(maxsize=8)
+def edges_inside(connectivity: int, height: int, width: int) -> np.ndarray:
+    """Where there are edges: 1 at their upper ends, else 0, in K fields [H, W]."""
+    inside = np.zeros([1 + len(offsets(connectivity)), height, width])
+    inside.ravel()[weight_places(connectivity, height, width)] = 1
+    return inside[1:]
