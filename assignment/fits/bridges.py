@@ -7,6 +7,7 @@ far apart the way is cut into steps (Rhodes et al. 2020). No determinant of Λ i
 import itertools
 import zlib
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
@@ -76,14 +77,15 @@ def bridge(
     seeds = tf.random.split(tf.random.experimental.stateless_fold_in(seed, zlib.crc32(upper.tobytes()) >> 1), 3)
     below, above = (_sampler(layer, theta) for theta in (lower, upper))
     if count is None:
-        spread = _spread(layer, upper, difference, seeds[0])
+        spread = _spread(layer, above, difference, seeds[0])
         if not spread < LONGEST_BRIDGE:
             raise ArithmeticError(
                 f"log Z cannot be bridged over {spread:.3g} nats of spread, more than {LONGEST_BRIDGE:g}: the learning "
                 "rate is too high, or Λ too near to a singular one"
             )
         count = max(_pilot_size(layer), round(STAGE_DRAWS * min(1, 28**2 / layer.pixels) * spread))
-    below, above = (_log_ratio(layer, f, difference, count, s) for f, s in ((below, seeds[1]), (above, seeds[2])))
+    with ThreadPoolExecutor() as threads:  # Two at a time: neither keeps two cores busy.
+        below, above = threads.map(lambda *side: _log_ratio(layer, *side, difference, count), (below, above), seeds[1:])
     constant = _free_constant(below, above)
     sure_below, sure_above = _sigmoid(below - constant), _sigmoid(constant - above)
     curvature = np.mean(sure_below * (1 - sure_below)) + np.mean(sure_above * (1 - sure_above))
@@ -128,7 +130,8 @@ def _places(layer, start, along, seed):
     places, spreads, numbers = [0.0], [], itertools.count()
 
     def slope(place):  # the spread of the log-ratio along the whole way, there
-        return _spread(layer, start + place * along, along, seed_pair(seed, "pilot", next(numbers)))
+        sampler = _sampler(layer, start + place * along)
+        return _spread(layer, sampler, along.astype(np.float32), seed_pair(seed, "pilot", next(numbers)))
 
     before = slope(0)
     while places[-1] < 1:
@@ -146,10 +149,9 @@ def _places(layer, start, along, seed):
     return places, spreads
 
 
-def _spread(layer, theta, difference, seed):
-    """Standard deviation of ½ xᵀ(∂Λ)x over a few draws of N(0, Σ(θ)), in nats."""
-    draws = _log_ratio(layer, _sampler(layer, theta), difference.astype(np.float32), _pilot_size(layer), seed)
-    return float(np.std(draws))
+def _spread(layer, factor, difference, seed):
+    """Standard deviation of ½ xᵀ(∂Λ)x over a few draws by a factor of Σ, in nats."""
+    return float(np.std(_log_ratio(layer, factor, seed, difference, _pilot_size(layer))))
 
 
 def _pilot_size(layer):
@@ -180,7 +182,7 @@ def _sigmoid(x):
     return 0.5 * (1 + np.tanh(x / 2))
 
 
-def _log_ratio(layer, factor, difference, count, seed):
+def _log_ratio(layer, factor, seed, difference, count):
     """f_upper − f_lower on `count` exact draws by a factor of Σ, float64 [count]."""
     chunk = max(1, CHUNK_PIXELS // layer.pixels)
     seeds = tf.random.split(tf.constant(seed), -(-count // chunk))

@@ -48,7 +48,7 @@ from assignment.training.step import Step
 # SMALLEST_BATCH: images in a minibatch, where there are so many: steps by one or two images go astray.
 # FEWEST_SEEN: few images are passed over more often, until so many have been seen.
 NOISE_SPREAD = 0.5
-TOLERANCE, SHARE, FEWEST_PASSES = 0.008, 0.1, 2
+TOLERANCE, SHARE, FEWEST_PASSES = 0.0105, 0.1, 2
 SHARES, MOST_NATURAL = (1 / 16, 1 / 4, 1), 40
 SMALLEST_BATCH, FEWEST_SEEN = 20, 4000
 MAX_STEPS = 20_000
