@@ -47,13 +47,13 @@ class BlockCholesky(NamedTuple):
 
     def colour(self, x: tf.Tensor) -> tf.Tensor:
         """L⁻ᵀx for images x [S, ..., H, W]: standard normal x become draws of N(0, Λ⁻¹)."""
-        rows = tf.linalg.matmul(self._by_rows(x), self.inverse, transpose_b=True)
+        rows = _products(self._by_rows(x), self.inverse, transpose_b=True)
         return self._by_images(_substitute(rows, self.regression, reverse=True), x)
 
     def solve(self, x: tf.Tensor) -> tf.Tensor:
         """Σx = L⁻ᵀL⁻¹x for images x [S, ..., H, W]."""
         above = tf.roll(tf.linalg.matrix_transpose(self.regression), 1, axis=0)
-        rows = _substitute(self._by_rows(x), above) @ self.inverse
+        rows = _products(_substitute(self._by_rows(x), above), self.inverse)
         return self.colour(self._by_images(rows, x))
 
     def _by_rows(self, x):
@@ -66,6 +66,12 @@ class BlockCholesky(NamedTuple):
 
     def _turned(self, x):
         return x.shape[-2] < self.inverse.shape[0]
+
+
+def _products(rows, matrices, **transposed):
+    """Row n times matrix n, where the matrices may have fewer batch dimensions."""
+    missing = [tf.newaxis] * (rows.shape.rank - matrices.shape.rank)
+    return tf.linalg.matmul(rows, matrices[:, *missing], **transposed)
 
 
 def _substitute(rows, matrices, reverse=False):
@@ -136,11 +142,12 @@ def _log_determinant(diagonal, couplings):
         return above[0] - 2 * _log_trace(inverse), below
 
     (within, between), zero = _rows(diagonal, couplings)
-    middle = within.shape[0] // 2
-    from_first = within[:middle], between[:middle]
-    from_last = within[:middle:-1], _transposed(between[middle:-1])[::-1]
-    first, last = (tf.foldl(step, rows, (zero[..., 0, 0], zero)) for rows in (from_first, from_last))
-    left = _matrix(within[middle])
+    count, half = within.shape[0], within.shape[0] // 2
+    upper, middle, lower = tf.split(within, [half, 1, count - 1 - half])
+    from_upper, from_lower, _ = tf.split(between, [half, count - 1 - half, 1])
+    upwards = [tf.reverse(bands, [0]) for bands in (lower, _transposed(from_lower))]
+    first, last = (tf.foldl(step, rows, (zero[..., 0, 0], zero)) for rows in ((upper, from_upper), upwards))
+    left = _matrix(middle[0])
     for _, below in (first, last):
         left -= tf.linalg.matmul(below, below, transpose_b=True)
     return first[0] + last[0] + 2 * _log_trace(tf.linalg.cholesky(left))
