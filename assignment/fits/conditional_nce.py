@@ -26,7 +26,7 @@ from assignment.training.loop import Progress, checked_batch_size, train
 from assignment.training.step import Step
 
 VARIANTS = ("matched", "isotropic")
-TUNE_EVERY = 25  # Steps between two choices of ε.
+TUNE_EVERY = 50  # Steps between two choices of ε.
 TUNED_ON = 512  # images
 
 
@@ -74,7 +74,7 @@ def fit_conditional_nce(
             if k % TUNE_EVERY:
                 chosen.append(chosen[-1])
             else:
-                objective.tune(layer, x, seed_pair(seed, "tune", k))
+                objective.tune(layer, x[:TUNED_ON], seed_pair(seed, "tune", k))
                 epsilon = float(objective.epsilon)
                 chosen.append((epsilon, 0.25 * epsilon**2 * (optimum.curvature() / 2 if optimum else 1.0)))
             return chosen[-1][1]

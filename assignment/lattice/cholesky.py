@@ -48,12 +48,12 @@ class BlockCholesky(NamedTuple):
     def colour(self, x: tf.Tensor) -> tf.Tensor:
         """L⁻ᵀx for images x [S, ..., H, W]: standard normal x become draws of N(0, Λ⁻¹)."""
         rows = _products(self._by_rows(x), self.inverse, transpose_b=True)
-        return self._by_images(_substitute(rows, self.regression, reverse=True), x)
+        return self._by_images(_substitute(rows, self.regression, True), x)
 
     def solve(self, x: tf.Tensor) -> tf.Tensor:
         """Σx = L⁻ᵀL⁻¹x for images x [S, ..., H, W]."""
         above = tf.roll(tf.linalg.matrix_transpose(self.regression), 1, axis=0)
-        rows = _products(_substitute(self._by_rows(x), above), self.inverse)
+        rows = _products(_substitute(self._by_rows(x), above, False), self.inverse)
         return self.colour(self._by_images(rows, x))
 
     def _by_rows(self, x):
@@ -74,7 +74,8 @@ def _products(rows, matrices, **transposed):
     return tf.linalg.matmul(rows, matrices[:, *missing], **transposed)
 
 
-def _substitute(rows, matrices, reverse=False):
+@graph_by_size
+def _substitute(rows, matrices, reverse):
     """y_n = x_n − y_m M_n from the first row to the last, or in reverse, where m is the row before n on that way."""
     count = rows.shape[0]
 

@@ -71,10 +71,13 @@ def at(near: np.ndarray, one: np.ndarray, other: np.ndarray) -> np.ndarray:
     Args:
       near: [7, 7, H, W]; the entry between (r, c) and (r + down, c + right) is [3 + down, 3 + right, r, c].
     """
-    pixels = np.arange(near[0, 0].size)
-    row, column = np.divmod(pixels, near.shape[-1])
-    place = (7 * row + column) * len(pixels)
-    return near.ravel()[(pixels - place)[one] + (place + 24 * len(pixels))[other]]
+    count, width = near[0, 0].size, near.shape[-1]
+
+    def place(pixel):
+        row, column = np.divmod(pixel, width)
+        return (7 * row + column) * count
+
+    return near.ravel()[(one - place(one)) + (place(other) + 24 * count)]
 
 
 def pool(layer: StencilPrecision, by_edge: np.ndarray) -> np.ndarray:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
+from assignment.lattice.cholesky import graph_by_size
 from assignment.lattice.gaussian import LatticeGaussian, as_gaussian
 from assignment.lattice.precision import StencilPrecision
 
@@ -54,6 +55,10 @@ class ScoreMatching:
 
 
 def _parts(gaussian):
-    """M as a factor of it and its entries where Λ has its own, all float32."""
-    operator = gaussian.operator()
+    return _float32_parts(gaussian.operator())
+
+
+@graph_by_size
+def _float32_parts(operator):
+    """M as a factor of it and its entries where Λ has its own."""
     return tf.nest.map_structure(lambda t: tf.cast(t, tf.float32), (operator.sampler(), *operator.selected_inverse()))
