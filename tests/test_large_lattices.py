@@ -42,6 +42,17 @@ def test_log_determinants_are_those_of_the_dense_matrix(connectivity, weights, h
     assert float(operator.log_determinant()) == pytest.approx(np.linalg.slogdet(operator.to_dense())[1], rel=1e-11)
 
 
+def test_log_determinants_of_large_blocks_are_those_of_the_factor():
+    layer = large_layer(8, "per_edge", 100, 97)
+    factor = layer.operator().sampler()
+    by_factor = -2 * np.sum(np.log(np.diagonal(factor.inverse, axis1=-2, axis2=-1)))
+    assert float(layer.operator().log_determinant()) == pytest.approx(by_factor, rel=1e-13)
+    theta = layer.theta.numpy()
+    for row in (0, 49, 50, 99):  # the ends and the middle of both ways
+        indefinite = np.where(np.arange(len(theta)) == row * 97 + 60, -0.1, theta)
+        assert not layer.operator(indefinite).positive_definite()
+
+
 @pytest.mark.parametrize(("size", "shift"), [((40, 30), 0), ((26, 45), 5)], ids=["definite", "indefinite"])
 def test_least_eigenvalue_of_large_lattices(size, shift):
     layer = large_layer(8, "per_edge", *size)

@@ -24,6 +24,9 @@ from assignment.lattice.memory import require
 from assignment.lattice.stencil import Offset, offsets_of
 
 
+LARGE_BLOCK = 96  # From this size on, half a product of two blocks takes less time than the whole.
+
+
 def graph_by_size(function: Callable) -> Callable:
     """`tf.function` without its warning of many graphs: each size and kind of lattice needs one of its own.
 
@@ -116,7 +119,7 @@ def block_cholesky(diagonal: tf.Tensor, couplings: tf.Tensor) -> BlockCholesky:
 @graph_by_size
 def _block_cholesky(diagonal, couplings):
     rows, zero = _rows(diagonal, couplings)
-    inverse, below = tf.scan(lambda above, row: _eliminate(above[1], row), rows, (zero, zero))
+    inverse, below = tf.scan(lambda above, row: _eliminate(_square(above[1]), row), rows, (zero, zero))
     return BlockCholesky(inverse, tf.linalg.matmul(below, inverse, transpose_b=True))
 
 
@@ -139,7 +142,7 @@ def log_determinant(diagonal: tf.Tensor, couplings: tf.Tensor) -> tf.Tensor:
 @graph_by_size
 def _log_determinant(diagonal, couplings):
     def step(above, row):
-        inverse, below = _eliminate(above[1], row)
+        inverse, below = _eliminate(_lower_square(above[1]), row)
         return above[0] - 2 * _log_trace(inverse), below
 
     (within, between), zero = _rows(diagonal, couplings)
@@ -150,7 +153,7 @@ def _log_determinant(diagonal, couplings):
     first, last = (tf.foldl(step, rows, (zero[..., 0, 0], zero)) for rows in ((upper, from_upper), upwards))
     left = _matrix(middle[0])
     for _, below in (first, last):
-        left -= tf.linalg.matmul(below, below, transpose_b=True)
+        left -= _square(below)
     return first[0] + last[0] + 2 * _log_trace(tf.linalg.cholesky(left))
 
 
@@ -204,13 +207,31 @@ def near_inverse(diagonal: tf.Tensor, couplings: tf.Tensor, reach: int) -> tf.Te
     return tf.reshape(tf.stack(list(turned.values()), axis=-3), shape)
 
 
-def _eliminate(below, row):
-    """(L_nn⁻ᵀ, L_{n+1,n}) from L_{n,n−1} and the bands of row n."""
+def _eliminate(square, row):
+    """(L_nn⁻ᵀ, L_{n+1,n}) from L_{n,n−1} L_{n,n−1}ᵀ, of which the lower triangle is read, and the bands of row n."""
     within, between = row
-    lower = tf.linalg.cholesky(_matrix(within) - tf.linalg.matmul(below, below, transpose_b=True))
+    lower = tf.linalg.cholesky(_matrix(within) - square)
     eye = tf.eye(lower.shape[-1], dtype=lower.dtype)
     inverse = tf.linalg.triangular_solve(lower, tf.broadcast_to(eye, tf.shape(lower)), adjoint=True)
     return inverse, tf.linalg.tridiagonal_matmul(between, inverse)
+
+
+def _square(below):
+    return tf.linalg.matmul(below, below, transpose_b=True)
+
+
+def _lower_square(below):
+    """The lower triangle of `_square`, by half the products for large blocks; not to be differentiated.
+
+    L_{n+1,n} = Λ_{n+1,n} L_nn⁻ᵀ is zero left of the entry before the diagonal: a tridiagonal times an upper triangle.
+    """
+    size, half = below.shape[-1], below.shape[-1] // 2
+    if size < LARGE_BLOCK:
+        return _square(below)
+    right = below[..., half - 1 :]
+    lower = tf.linalg.matmul(right[..., half:, :], right, transpose_b=True)
+    upper = tf.pad(_square(below[..., :half, :]), [(0, 0)] * (below.shape.rank - 1) + [(0, size - half)])
+    return tf.concat([upper, lower], axis=-2)
 
 
 # A tridiagonal block [..., B, B] is held by its bands [..., 3, B]: the entries right above, on and right below the
