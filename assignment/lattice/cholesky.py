@@ -23,7 +23,6 @@ from tensorflow.experimental.numpy import moveaxis
 from assignment.lattice.memory import require
 from assignment.lattice.stencil import Offset, offsets_of
 
-
 LARGE_BLOCK = 96  # From this size on, half a product of two blocks takes less time than the whole.
 
 
