@@ -5,7 +5,7 @@ Neighbours are at most one row apart, so Λ is block tridiagonal with one block 
 kept: products with it are several times faster than triangular solves.
 An image that is wider than high is turned first: N = max(H, W) blocks of B × B, B = min(H, W). The time is O(N B³),
 the memory O(N B²) for the factor (`factor_bytes`) and O(B²) for the determinant alone; a dense factorisation takes
-O(N³B³) and O(N²B²). Measured on 2 cores: 0.1 s at 128 × 128, 0.7 s at 256 × 256, the determinant 75 s at 1024².
+O(N³B³) and O(N²B²). Measured on 2 cores: 0.1 s at 128 × 128, 0.7 s at 256 × 256, the determinant 60 s at 1024².
 
 Λ is given by its fields: diagonal [..., H, W] and couplings [..., K, H, W], zero where the neighbour is off the image.
 A matrix that is not positive definite leaves NaN in the factor.
