@@ -61,6 +61,11 @@ def test_moments_and_information_are_the_dense_ones(connectivity, weights, size,
     np.testing.assert_allclose(expected_moments(layer, other.theta.numpy()), expected, rtol=1e-10, atol=1e-12)
 
 
+def test_information_of_shared_weights_near_the_border():
+    layer = random_layer(8, "shared", 5, 4, least=1e-5)
+    np.testing.assert_allclose(shared_information(layer)[1], fisher_information(layer), rtol=1e-7)
+
+
 @pytest.mark.parametrize(("connectivity", "size"), [(c, size) for c in (4, 8) for size in SIZES])
 def test_near_weights_are_those_whose_middles_are_within_a_pixel(connectivity, size):
     layer = random_layer(connectivity, "per_edge", *size)

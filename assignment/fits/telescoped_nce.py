@@ -38,8 +38,9 @@ from assignment.training.step import Step
 
 # NOISE_SPREAD: within a stage the noise moves to the fit when their log-ratio spreads by so many nats.
 # TOLERANCE, SHARE: the last step's gradient is averaged over so many noise images M that their error, P/2M nats, is
-# below TOLERANCE, or below this share of what the sampling of the images costs, P/2N. What is left of the way to the
-# fit adds to that: a fit that is then above both TOLERANCE and P/2N makes one more such step, or a few.
+# below TOLERANCE (of MNIST's per-edge fits: 2 passes with 4 neighbours, 3 with 8), or below this share of what the
+# sampling of the images costs, P/2N. What is left of the way to the fit adds to that: a fit that is then above both
+# TOLERANCE and P/2N makes one more such step, or a few.
 # FEWEST_PASSES: of that average, in noise images over N; on test images of another kind an error of Λ costs in
 # proportion to itself, not to its square.
 # SHARES: what part of `passes` the gradient of the first, second, … natural step sees, but enough images for a spread

@@ -142,7 +142,7 @@ def log_determinant(diagonal: tf.Tensor, couplings: tf.Tensor) -> tf.Tensor:
 def _log_determinant(diagonal, couplings):
     def step(above, row):
         inverse, below = _eliminate(_lower_square(above[1]), row)
-        return above[0] - 2 * _log_trace(inverse), below
+        return above[0] - 2 * _triangular_log_det(inverse), below
 
     (within, between), zero = _rows(diagonal, couplings)
     count, half = within.shape[0], within.shape[0] // 2
@@ -153,10 +153,10 @@ def _log_determinant(diagonal, couplings):
     left = _matrix(middle[0])
     for _, below in (first, last):
         left -= _square(below)
-    return first[0] + last[0] + 2 * _log_trace(tf.linalg.cholesky(left))
+    return first[0] + last[0] + 2 * _triangular_log_det(tf.linalg.cholesky(left))
 
 
-def _log_trace(triangular):
+def _triangular_log_det(triangular):
     return tf.reduce_sum(tf.math.log(tf.linalg.diag_part(triangular)), axis=-1)
 
 

@@ -108,7 +108,7 @@ class LinearOperatorLattice(tf.linalg.LinearOperator):
     def full_fields(self) -> tuple[tf.Tensor, tf.Tensor]:
         """(diagonal [..., H, W], couplings [..., K, H, W]), zero where the neighbour is off the image."""
         batch = self.batch_shape_tensor()
-        inside = tf.constant(edges_inside(2 * len(self.offsets), self.height, self.width), self.dtype)
+        inside = tf.cast(edges_inside(2 * len(self.offsets), self.height, self.width), self.dtype)
         diagonal = tf.broadcast_to(self.diagonal, tf.concat([batch, inside.shape[1:]], axis=0))
         return diagonal, tf.broadcast_to(self.couplings * inside, tf.concat([batch, inside.shape], axis=0))
 

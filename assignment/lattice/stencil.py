@@ -72,7 +72,8 @@ def weight_places(connectivity: int, height: int, width: int) -> np.ndarray:
 
 @functools.lru_cache(maxsize=8)
 def edges_inside(connectivity: int, height: int, width: int) -> np.ndarray:
-    """Where there are edges: 1 at their upper ends, else 0, in K fields [H, W]."""
-    inside = np.zeros([1 + len(offsets(connectivity)), height, width])
-    inside.ravel()[weight_places(connectivity, height, width)] = 1
-    return inside[1:]
+    """Which pixels are the upper end of an edge, by direction: bool [K, H, W]."""
+    inside = np.zeros([len(offsets(connectivity)), height, width], bool)
+    for field, offset in zip(inside, offsets(connectivity), strict=True):
+        field[edge_ends(offset)[0]] = True
+    return inside

@@ -28,12 +28,12 @@ class ScoreMatching:
         if preconditioner is not None:
             if not isinstance(preconditioner, LatticeGaussian):
                 raise TypeError(f"preconditioner must be a LatticeGaussian, not a {type(preconditioner).__name__}")
-            parts = _parts(preconditioner)
+            parts = _parts(preconditioner.operator())
             self._parts = tf.nest.map_structure(lambda t: tf.Variable(t, trainable=False), parts)
 
     def move(self, preconditioner: LatticeGaussian) -> None:
         """Makes the present covariance of a `LatticeGaussian` on the same lattice the new M."""
-        tf.nest.map_structure(lambda v, t: v.assign(t), self._parts, _parts(preconditioner))
+        tf.nest.map_structure(lambda v, t: v.assign(t), self._parts, _parts(preconditioner.operator()))
 
     def loss(
         self, model: LatticeGaussian | StencilPrecision, x: tf.Tensor, seed: Sequence[int] | None = None
@@ -54,11 +54,7 @@ class ScoreMatching:
         return linear - 0.5 * tf.stop_gradient(linear) - trace
 
 
-def _parts(gaussian):
-    return _float32_parts(gaussian.operator())
-
-
 @graph_by_size
-def _float32_parts(operator):
-    """M as a factor of it and its entries where Λ has its own."""
+def _parts(operator):
+    """M = Λ⁻¹ as a factor of it and its entries where Λ has its own, all float32."""
     return tf.nest.map_structure(lambda t: tf.cast(t, tf.float32), (operator.sampler(), *operator.selected_inverse()))
